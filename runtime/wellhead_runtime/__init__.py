@@ -1,0 +1,1 @@
+"""The model server: from a load plan to a supervised vLLM."""
