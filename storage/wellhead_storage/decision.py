@@ -1,0 +1,120 @@
+"""Stream or download? Pure; every answer carries its reasons in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wellhead_storage.credentials.s3 import S3Connection
+from wellhead_storage.errors import NotStreamable
+from wellhead_storage.inventory import Inventory
+from wellhead_storage.settings import Settings
+from wellhead_storage.uri import STREAMABLE, StorageUri
+
+# Models for which vLLM 0.32's default loader reads files that its streaming loader does not know of
+# (`secondary_weights` and `allow_patterns_overrides` in vllm/model_executor/models/).
+_READ_MORE = ("Ultravox", "KimiAudio", "ClefOmni", "Cosmos3", "RobertaForSequence", "BgeM3")
+
+_LAYOUTS = {
+    "mistral": "its weights are in Mistral's own layout (consolidated*.safetensors), which vLLM cannot stream",
+    "pytorch": "its weights are PyTorch files; only safetensors can be streamed",
+    "gguf": "its weights are GGUF; only safetensors can be streamed",
+    "nested": "its weights are in subfolders, which vLLM's streaming loader does not list",
+    "adapter": "it is a LoRA adapter, which vLLM reads from a directory",
+    "none": "it holds no weight files",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and why, in sentences for the log and the plan."""
+
+    mode: Literal["stream", "download", "local"]
+    reasons: tuple[str, ...]
+
+
+def obstacles_to_store(uri: StorageUri, settings: Settings) -> list[str]:
+    """What speaks against streaming before anything is listed."""
+    if uri.kind not in STREAMABLE:
+        return [f"{uri.scheme}:// cannot be streamed by vLLM"]
+    if not uri.forced_stream and settings.engine != "vllm":
+        return ["no annotation wellhead.dev/engine: vllm says that the engine understands a load plan"]
+    return []
+
+
+def obstacles_to_connection(link: S3Connection, *, handoff: bool, token: bool) -> list[str]:
+    """What speaks against streaming in how the store is reached."""
+    found = []
+    if not link.verify_tls:
+        found.append("TLS verification is switched off (S3_VERIFY_SSL), which the streamer cannot honour")
+    if link.identity == "static" and handoff and not token:
+        found.append("no service-account token is mounted, so the credentials cannot be sealed for the engine")
+    return found
+
+
+def obstacles_to_layout(inventory: Inventory) -> list[str]:
+    """What speaks against streaming in what the folder holds."""
+    if inventory.layout != "safetensors":
+        return [_LAYOUTS[inventory.layout]]
+    if strays := inventory.stray_safetensors:
+        return [
+            f"{strays[0].name} lies beside the chosen shards ({len(strays)} such files), and vLLM would stream both"
+        ]
+    return []
+
+
+def obstacles_to_config(config: object) -> list[str]:
+    """What speaks against streaming in config.json (anything but a dict says nothing)."""
+    if not isinstance(config, dict):
+        return []
+    quantization = config.get("quantization_config")
+    if isinstance(quantization, dict) and quantization.get("quant_method") == "torchao":
+        return ["it is quantised with torchao, which needs vLLM's default loader"]
+    architectures = config.get("architectures")
+    for name in architectures if isinstance(architectures, list) else []:
+        if isinstance(name, str) and name.startswith(_READ_MORE):
+            return [f"{name} needs weight files that vLLM's streaming loader does not read"]
+    return []
+
+
+def decide(uri: StorageUri, settings: Settings, obstacles: list[str]) -> Decision:
+    """The decision, once all obstacles are known.
+
+    Raises:
+        NotStreamable: `runai_streamer://`, or mode `stream` for an engine that understands plans, and obstacles.
+    """
+    if not obstacles:
+        return Decision("stream", (_wish(uri, settings), "the checkpoint is complete safetensors of one layout"))
+    demanded = uri.forced_stream or (settings.mode == "stream" and settings.engine == "vllm")
+    if demanded:
+        raise NotStreamable(
+            f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.",
+            "Use mode auto or download" + (" and drop runai_streamer://." if uri.forced_stream else "."),
+        )
+    return Decision("download", tuple(obstacles))
+
+
+def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory) -> Decision:
+    """A model that is already in this container: linked, or copied where that was asked for.
+
+    Raises:
+        NotStreamable: `runai_streamer:///path` for weights that the streamer cannot read.
+    """
+    if uri.forced_stream:
+        if obstacles := obstacles_to_layout(inventory):
+            raise NotStreamable(f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.", "Name the plain path.")
+        return Decision("local", ("runai_streamer:// asks for the streamer, which reads the local files",))
+    if settings.mode == "download":
+        return download_because_asked()
+    return Decision("local", ("the weights are already in this container",))
+
+
+def download_because_asked() -> Decision:
+    """Mode `download` needs no further reason."""
+    return Decision("download", ("mode download was asked for",))
+
+
+def _wish(uri: StorageUri, settings: Settings) -> str:
+    if uri.forced_stream:
+        return "runai_streamer:// asks for streaming"
+    return "mode stream was asked for" if settings.mode == "stream" else f"{uri.scheme}:// can be streamed"

@@ -1,0 +1,75 @@
+"""Run many small blocking jobs on threads; stop all of them at the first failure or signal.
+
+Threads and not asyncio: obstore releases the GIL, `os.pwrite` has no asynchronous form, and asyncio's import and
+event-loop hop per chunk would cost more than they give.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the job was told to end
+    """Raised inside a job once another one failed."""
+
+
+class Workers:
+    """A pool that lives for one `wellhead init`.
+
+    Args:
+        threads: most jobs at a time; threads start as they are needed.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="wellhead")
+        self._stop = threading.Event()
+
+    def check(self) -> None:
+        """Called by long jobs between chunks; raises `Stopped` when there is no point in going on."""
+        if self._stop.is_set():
+            raise Stopped
+
+    def run(
+        self,
+        jobs: Iterable[Callable[[], T]],
+        *,
+        every: float | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> list[T]:
+        """Run all jobs and return their results in order.
+
+        Args:
+            jobs: what to call.
+            every: seconds between calls of `tick` while waiting.
+            tick: progress report, called on the caller's thread.
+
+        Raises:
+            Exception: whatever the first failing job raised; the others are told to stop.
+        """
+        futures = [self._pool.submit(job) for job in jobs]
+        pending: set[Future[T]] = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=every, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                if pending and tick:
+                    tick()
+        except BaseException:
+            self.abandon()
+            raise
+        return [future.result() for future in futures]
+
+    def abandon(self) -> None:
+        """Give up: nothing new starts, running jobs end at their next check."""
+        self._stop.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """All jobs are done; let the threads go."""
+        self._pool.shutdown(wait=True)

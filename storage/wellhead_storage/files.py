@@ -1,0 +1,79 @@
+"""Writing files so that they are whole or absent, and disk errors that a user understands."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from wellhead_storage.errors import InsufficientSpace, InvalidConfiguration
+
+_READABLE = 0o644  # the engine's container runs as another user
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def publish_bytes(path: Path, data: bytes, mode: int = _READABLE) -> None:
+    """Write a small file under a temporary name, then rename it into place."""
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(data)
+            temporary.chmod(mode)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that this user may still write into the volume of `folder`."""
+    return shutil.disk_usage(folder).free
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse before the first byte what cannot fit.
+
+    Raises:
+        InsufficientSpace: with needed and available bytes.
+    """
+    available = free_bytes(folder)
+    if needed > available:
+        raise InsufficientSpace(
+            f"The model needs {in_gib(needed)} and {folder} has {in_gib(available)} left.",
+            "Give the volume more room, or stream the model (wellhead.dev/mode: stream).",
+        )
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into sentences about `folder`.
+
+    Raises:
+        InsufficientSpace: the volume is full.
+        InvalidConfiguration: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            left = free_bytes(folder) if folder.is_dir() else 0
+            raise InsufficientSpace(
+                f"The volume of {folder} is full ({in_gib(left)} left).",
+                "Give the volume more room, or stream the model (wellhead.dev/mode: stream).",
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:
+            raise InvalidConfiguration(
+                f"{error.filename or folder} cannot be written as user {os.getuid()}: {error.strerror}.",
+                "Mount a volume there that this user may write.",
+            ) from error
+        raise
+
+
+def in_gib(count: int) -> str:
+    """`count` bytes for a person: GiB, or MiB below one."""
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"

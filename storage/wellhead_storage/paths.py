@@ -1,0 +1,46 @@
+"""Object names → files below a folder, with no way out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from wellhead_storage.errors import IntegrityError
+
+_LONGEST_SEGMENT = 255  # bytes, on every Linux file system that matters
+
+
+def safe_target(folder: Path, name: str) -> Path:
+    """The file for an object name, always strictly below `folder`.
+
+    Raises:
+        IntegrityError: absolute names, `..`, empty segments, control characters, over-long segments.
+    """
+    parts = name.split("/")
+    unusable = (
+        not name
+        or any(part in {"", ".", ".."} for part in parts)
+        or any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in name)
+        or any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_SEGMENT for part in parts)
+    )
+    if unusable:
+        raise IntegrityError(
+            f"The object {name!r} cannot be a file inside the model's folder.", "Rename or delete that object."
+        )
+    return folder.joinpath(*parts)
+
+
+def refuse_collisions(names: Iterable[str]) -> None:
+    """Refuse listings in which one name is both a file and a folder (object stores allow that, disks do not).
+
+    Raises:
+        IntegrityError: names the first collision.
+    """
+    files = set(names)
+    for name in sorted(files):
+        for parent in PurePosixPath(name).parents:
+            if str(parent) in files:
+                raise IntegrityError(
+                    f"The object {str(parent)!r} is also the folder of {name!r}, which no disk can hold.",
+                    "Rename or delete one of them.",
+                )

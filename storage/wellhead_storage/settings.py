@@ -1,0 +1,80 @@
+"""Wellhead's own settings: the `WELLHEAD_*` environment variables, in one table.
+
+Built with pydantic itself and not with pydantic-settings, which costs 120 ms of imports in front of every request
+(measured, `docs/architecture.md`). An empty string means unset: that is what a `fieldRef` on a missing annotation
+gives (`golden/README.md`, fact 11 and DESIGN section 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wellhead_storage.errors import InvalidConfiguration
+
+PREFIX = "WELLHEAD_"
+SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+TERMINATION_LOG = Path("/dev/termination-log")
+
+Mode = Literal["auto", "stream", "download"]
+
+
+class Settings(BaseModel):
+    """What the environment says about Wellhead itself; the field names are the variables without prefix."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
+
+    mode: Mode = Field("auto", description="auto, stream or download (annotation wellhead.dev/mode)")
+    engine: Literal["", "vllm"] = Field("", description="the engine that will read the plan; empty: none will")
+    handoff: Literal["sealed", "off"] = Field("sealed", description="hand storage credentials to the engine")
+    service_account_token: Path = Field(SERVICE_ACCOUNT_TOKEN, description="token that seals the credentials")
+    termination_log: Path = Field(TERMINATION_LOG, description="file for the last sentence of a failure")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
+    log_format: Literal["text", "json"] = Field("text", description="text or one JSON object per line")
+    loader: Literal["auto", "runai_streamer"] = Field("auto", description="how the engine gets streamed weights")
+    model_dir: Path | None = Field(None, description="serve URI: folder for the prepared model")
+    cache_dir: Path | None = Field(None, description="persistent folder for the engine's compile caches")
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from an environment.
+
+    Raises:
+        InvalidConfiguration: a variable has a value that it cannot have.
+    """
+    values = {}
+    for name in Settings.model_fields:
+        value = environment.get(PREFIX + name.upper(), "").strip()
+        if value:
+            values[name] = value if name not in _LOWERED else value.lower()
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise InvalidConfiguration(
+            f"{PREFIX}{name.upper()}={values[name]!r} is not valid: {first['msg'].lower()}.",
+            "Correct the variable, or the annotation that feeds it.",
+        ) from None
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Names of `WELLHEAD_*` variables that mean nothing to us, to warn about.
+
+    Kubernetes adds variables for every Service of the namespace, so a Service called `wellhead-x` produces
+    `WELLHEAD_X_SERVICE_HOST`, `WELLHEAD_X_PORT=tcp://…` and so on: those are never worth a warning.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(
+        name for name in environment if name.startswith(PREFIX) and name not in known and not _service_link(name)
+    )
+
+
+def _service_link(name: str) -> bool:
+    return name.endswith(("_SERVICE_HOST", "_PORT")) or "_SERVICE_PORT" in name or "_PORT_" in name
+
+
+_LOWERED = {"mode", "engine", "handoff", "log_level", "log_format", "loader"}

@@ -1,0 +1,1 @@
+"""Stores: one interface over every place a model can live."""

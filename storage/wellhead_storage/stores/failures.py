@@ -1,0 +1,116 @@
+"""Client errors → the errors of `errors.py`, each with the sentence a user can act on.
+
+obstore classifies errors of single objects, but a failed *listing* is always a `GenericError` that carries the
+status and the store's error code in its text only (seen with 0.12.1: wrong key, wrong bucket, refused connection).
+So both are read out of the text by one strict pattern each, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+
+from obstore.exceptions import (
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from wellhead_storage.errors import (
+    AccessDenied,
+    IntegrityError,
+    InvalidConfiguration,
+    ObjectNotFound,
+    StoreUnavailable,
+    WellheadError,
+)
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_BAD_KEY = re.compile(r'(?:Path|path segment) "(?P<key>[^"]*)"')
+
+_KEY_REASONS = {
+    "InvalidAccessKeyId": "it does not know the access key id",
+    "SignatureDoesNotMatch": "the secret access key does not belong to the access key id",
+    "ExpiredToken": "the session token has expired",
+    "InvalidToken": "the session token is not valid",
+    "TokenRefreshRequired": "the session token has expired",
+    "RequestTimeTooSkewed": "this machine's clock differs from its own by more than 15 minutes",
+    "AccessDenied": "these credentials may not read it",
+}
+_DETAILS = (
+    ("dns error", "its host name cannot be resolved", "Check the endpoint's host name."),
+    ("connection refused", "it refuses connections", "Check the endpoint's port and that the store runs."),
+    ("certificate", "its TLS certificate is not trusted", "Name the store's CA bundle in the secret."),
+    ("invalidcontenttype", "it does not speak TLS", "Use an http:// endpoint, or S3_USE_HTTPS=0."),
+    ("operation timed out", "it does not answer in time", "Check the network policy and the endpoint."),
+    ("timedout", "it does not answer in time", "Check the network policy and the endpoint."),
+)
+
+
+def explain(error: Exception, location: str) -> WellheadError:
+    """The Wellhead error for what obstore (or its path parser) raised about `location`."""
+    text = str(error)
+    status_match, code_match = _STATUS.search(text), _CODE.search(text)
+    status = int(status_match[1]) if status_match else 0
+    code = code_match[1] if code_match else ""
+
+    if code == "NoSuchBucket":
+        return ObjectNotFound(f"The bucket of {location} does not exist.", "Check the bucket name and endpoint.")
+    if isinstance(error, PreconditionError) or status == 412:
+        return IntegrityError(
+            f"{location} was replaced while it was being read.", "Start again once the upload is finished."
+        )
+    if isinstance(error, (NotFoundError, FileNotFoundError)) or status == 404:
+        return ObjectNotFound(f"{location} does not exist.", "Check the path; names are case-sensitive.")
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or status in {401, 403}:
+        return _denied(location, code, status)
+    if status in {301, 307, 308} or code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}:
+        return InvalidConfiguration(
+            f"{location} lies in another region than the one asked.",
+            "Set the bucket's region (serving.kserve.io/s3-region, or ?region= in the URI).",
+        )
+    if status == 400:
+        return InvalidConfiguration(
+            f"The store rejects the request for {location} as malformed ({code or 'status 400'}).",
+            "Check region, endpoint and addressing style.",
+        )
+    if "illegal character" in text or "empty path segment" in text or "Could not parse path" in text:
+        return unusable_key(location, _BAD_KEY.search(text))
+    return _unavailable(location, text, status, code)
+
+
+def unusable_key(location: str, match: re.Match[str] | None = None, key: str = "") -> IntegrityError:
+    """For keys such as `a//b` or `../x` that cannot become a file below the destination."""
+    name = match["key"] if match else key
+    return IntegrityError(
+        f"{location} holds the key {name!r}, which cannot be a file inside the model's folder.",
+        "Rename or delete that object.",
+    )
+
+
+def _denied(location: str, code: str, status: int) -> AccessDenied:
+    reason = _KEY_REASONS.get(code, f"status {status or 403}{', ' + code if code else ''}")
+    return AccessDenied(
+        f"The store refuses access to {location}: {reason}.",
+        "Check the secret on the service account and the bucket's policy (s3:ListBucket, s3:GetObject).",
+    )
+
+
+def _unavailable(location: str, text: str, status: int, code: str) -> StoreUnavailable:
+    if status:
+        return StoreUnavailable(
+            f"The store keeps answering {status}{' ' + code if code else ''} for {location}.",
+            "Try again later, or look at the store's own log.",
+        )
+    low = text.lower()
+    for mark, reason, hint in _DETAILS:
+        if mark in low:
+            return StoreUnavailable(f"The store of {location} cannot be reached: {reason}.", hint)
+    first = text.splitlines()[0] if text else "no reason given"
+    return StoreUnavailable(f"The store of {location} cannot be read: {first[:300]}.", "Check endpoint and network.")
+
+
+CLIENT_ERRORS = (BaseError, OSError, ValueError)
+"""What obstore raises: its own tree, Python's file errors for it, and ValueError for keys."""

@@ -1,0 +1,97 @@
+"""A folder in any store that obstore speaks to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import obstore
+
+from wellhead_storage.errors import IntegrityError
+from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
+from wellhead_storage.stores.interface import StoredObject
+from wellhead_storage.uri import StorageUri
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+    from typing_extensions import Buffer
+
+_PAGE = 1000
+_CHUNK = 1024 * 1024
+
+
+class ObstoreFolder:
+    """The folder `prefix` of an obstore store, as `Store`.
+
+    Args:
+        uri: what to call it in messages.
+        store: an obstore store for the bucket.
+        prefix: the folder's key without slashes at its ends; empty for the whole bucket.
+    """
+
+    def __init__(self, uri: StorageUri, store: ObjectStore, prefix: str) -> None:
+        self.uri = uri
+        self._store = store
+        self._prefix = prefix
+        self._single = False  # the URI names one object instead of a folder
+
+    def list(self) -> list[StoredObject]:
+        """See `Store.list`. obstore's prefix ends at a slash: `models/llama` never lists `models/llama-2/`."""
+        try:
+            found = [
+                StoredObject(self._relative(meta["path"]), meta["size"], meta["e_tag"])
+                for page in obstore.list(self._store, self._prefix or None, chunk_size=_PAGE)
+                for meta in page
+            ]
+            found = [item for item in found if item.name]  # the folder's own marker object
+            return found or self._itself()
+        except CLIENT_ERRORS as error:
+            raise explain(error, self.uri.location) from error
+
+    def _itself(self) -> list[StoredObject]:
+        if not self._prefix:
+            return []
+        try:
+            meta = obstore.head(self._store, self._prefix)
+        except FileNotFoundError:
+            return []
+        if meta["size"] == 0:
+            return []  # a folder's marker, written as an object by some tools
+        self._single = True
+        return [StoredObject(self._prefix.rpartition("/")[2], meta["size"], meta["e_tag"])]
+
+    def stream(self, item: StoredObject, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
+        """See `Store.stream`."""
+        end = item.size if length is None else start + length
+        if end <= start:
+            return  # an empty range is an error for S3, and nothing is needed
+        got = 0
+        try:
+            options: dict[str, object] = {"range": (start, end)}
+            if item.etag:
+                options["if_match"] = item.etag
+            answer = obstore.get(self._store, self._key(item.name), options=options)  # type: ignore[arg-type]
+            for chunk in answer.stream(min_chunk_size=_CHUNK):
+                got += len(chunk)
+                yield chunk
+        except CLIENT_ERRORS as error:
+            raise explain(error, self.uri.child(item.name)) from error
+        if got != end - start:
+            raise IntegrityError(
+                f"{self.uri.child(item.name)} gave {got:,} bytes where {end - start:,} were asked for.",
+                "Upload it again, or check the proxy in front of the store.",
+            )
+
+    def read(self, item: StoredObject, start: int = 0, length: int | None = None) -> bytes:
+        """See `Store.read`."""
+        return b"".join(self.stream(item, start, length))
+
+    def _relative(self, path: str) -> str:
+        if not self._prefix:
+            return path
+        return path[len(self._prefix) + 1 :] if path.startswith(self._prefix + "/") else ""
+
+    def _key(self, name: str) -> str:
+        if self._single:
+            return self._prefix
+        return f"{self._prefix}/{name}" if self._prefix else name

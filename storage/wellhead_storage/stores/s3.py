@@ -1,0 +1,95 @@
+"""S3 through obstore."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from wellhead_storage.credentials.s3 import S3Credentials
+from wellhead_storage.errors import AccessDenied
+from wellhead_storage.stores.folder import ObstoreFolder
+from wellhead_storage.uri import StorageUri
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Config
+
+# A wrong endpoint must fail in seconds; a stalled connection must not hang a pod. The total time-out only has to
+# outlast one 64 MiB part on a slow link, the read time-out notices a stall long before.
+_CONNECT_TIMEOUT, _READ_TIMEOUT, _TOTAL_TIMEOUT = "5s", "30s", "15m"
+_RETRIES, _RETRY_FOR = 5, timedelta(seconds=30)
+
+
+def open_s3(uri: StorageUri, credentials: S3Credentials) -> ObstoreFolder:
+    """Open the folder of an `s3://` URI. No request is made yet.
+
+    Raises:
+        AccessDenied: a store that is not AWS, and nothing to sign with.
+    """
+    from obstore.store import S3Store
+
+    link = credentials.connection
+    if not credentials.usable and link.endpoint_url:
+        # Asking a metadata service that such a cluster does not have would only cost the user half a minute.
+        raise AccessDenied(
+            f"There are no credentials for {uri.location} in this container.",
+            "Put a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the pod's service account, or set "
+            "awsAnonymousCredential to true for a public bucket.",
+        )
+    store = S3Store(
+        uri.container,
+        config=_config(uri.container, credentials),
+        client_options=_client(credentials),
+        retry_config={
+            "max_retries": _RETRIES,
+            "retry_timeout": _RETRY_FOR,
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=5),
+                "base": 2,
+            },
+        },
+    )
+    return ObstoreFolder(uri, store, uri.key)
+
+
+def _config(bucket: str, credentials: S3Credentials) -> S3Config:
+    link = credentials.connection
+    # A bucket with dots has no valid certificate in virtual-hosted form.
+    in_host = link.bucket_in_host and not (link.endpoint_url is None and "." in bucket)
+    config: S3Config = {"virtual_hosted_style_request": in_host}
+    if link.region:
+        config["region"] = link.region
+    if link.endpoint_url:
+        config["endpoint"] = _with_bucket(link.endpoint_url, bucket) if in_host else link.endpoint_url
+    if link.identity == "anonymous":
+        config["skip_signature"] = True
+    if credentials.secret:
+        config["access_key_id"] = credentials.secret.access_key_id.get_secret_value()
+        config["secret_access_key"] = credentials.secret.secret_access_key.get_secret_value()
+        if credentials.secret.session_token:
+            config["session_token"] = credentials.secret.session_token.get_secret_value()
+    return config
+
+
+def _with_bucket(endpoint: str, bucket: str) -> str:
+    # object_store expects the bucket to be in the endpoint already when it is told to use virtual hosting.
+    parts = urlsplit(endpoint)
+    return parts._replace(netloc=f"{bucket}.{parts.netloc}").geturl()
+
+
+def _client(credentials: S3Credentials) -> ClientConfig:
+    link = credentials.connection
+    options: ClientConfig = {
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "read_timeout": _READ_TIMEOUT,
+        "timeout": _TOTAL_TIMEOUT,
+        "user_agent": "wellhead",
+        "allow_http": bool(link.endpoint_url and link.endpoint_url.lower().startswith("http://")),
+    }
+    if not link.verify_tls:
+        options["allow_invalid_certificates"] = True
+    if link.ca_bundle:
+        options["root_certificate"] = Path(link.ca_bundle).read_bytes()
+    return options

@@ -1,0 +1,116 @@
+"""Look at a model folder once: list it, fetch metadata and shard headers in parallel waves, check the checkpoint.
+
+Round trips in sequence, whatever the number of shards: the listing's pages, one wave for metadata and the first 8
+bytes of every shard, one wave for the headers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+
+from wellhead_storage.checkpoint import TensorFacts, check_listing, check_size, check_tensors, parse_index
+from wellhead_storage.download.fetch import fetch
+from wellhead_storage.download.staging import Staging
+from wellhead_storage.download.workers import Workers
+from wellhead_storage.errors import IncompleteCheckpoint, ObjectNotFound
+from wellhead_storage.files import require_space
+from wellhead_storage.inventory import Inventory, classify, drop_markers
+from wellhead_storage.paths import refuse_collisions, safe_target
+from wellhead_storage.safetensors_header import (
+    LENGTH_BYTES,
+    Header,
+    MalformedHeader,
+    header_length,
+    parse_header,
+)
+from wellhead_storage.stores.interface import Store, StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        inventory: the objects, sorted.
+        headers: shard → header; empty unless the layout is safetensors.
+        facts: what the headers say together.
+        config: parsed config.json, or None.
+    """
+
+    inventory: Inventory
+    headers: dict[str, Header] = field(default_factory=dict)
+    facts: TensorFacts = field(default_factory=lambda: TensorFacts(0, 0, {}))
+    config: object = None
+
+
+def list_objects(store: Store, staging: Staging) -> list[StoredObject]:
+    """The objects of the folder, each of which can become a file.
+
+    Raises:
+        ObjectNotFound: there are none.
+        IntegrityError: a key that would leave the destination, or is file and folder at once.
+    """
+    objects = drop_markers(store.list())
+    if not objects:
+        raise ObjectNotFound(f"{store.uri.location} holds no objects.", "Check the path; names are case-sensitive.")
+    for item in objects:
+        safe_target(staging.destination, item.name)
+    refuse_collisions(item.name for item in objects)
+    return objects
+
+
+def survey(store: Store, objects: list[StoredObject], staging: Staging, workers: Workers) -> Survey:
+    """Stage the metadata and verify the weights.
+
+    Raises:
+        IncompleteCheckpoint: the first fault of a safetensors checkpoint.
+    """
+    inventory = classify(objects)
+    require_space(staging.destination, sum(item.size for item in inventory.metadata))
+    shards = inventory.weights if inventory.layout == "safetensors" else ()
+    first_bytes: dict[str, bytes] = {}
+
+    def measure(item: StoredObject) -> None:
+        first_bytes[item.name] = store.read(item, 0, min(LENGTH_BYTES, item.size))
+
+    fetch(store, inventory.metadata, staging, workers, beside=[partial(measure, item) for item in shards])
+    config = _config(inventory, staging)
+    index = None
+    if inventory.index and inventory.layout in {"safetensors", "mistral", "nested", "none"}:
+        index = parse_index(staging.read(inventory.index.name), store.uri.child(inventory.index.name))
+        check_listing(store.uri, objects, (), index)
+        inventory = classify(objects, index)
+    if inventory.layout != "safetensors":
+        return Survey(inventory, config=config)
+    check_listing(store.uri, objects, inventory.weights, index)
+    headers = _read_headers(store, inventory.weights, first_bytes, workers)
+    for item in inventory.weights:
+        check_size(store.uri, item, headers[item.name])
+    return Survey(inventory, headers, check_tensors(store.uri, headers, index), config)
+
+
+def _read_headers(
+    store: Store, shards: tuple[StoredObject, ...], first_bytes: dict[str, bytes], workers: Workers
+) -> dict[str, Header]:
+    def read(item: StoredObject) -> Header:
+        try:
+            first = first_bytes[item.name]
+            length = header_length(first, item.size)
+            return parse_header(first + store.read(item, LENGTH_BYTES, length))
+        except MalformedHeader as error:
+            raise IncompleteCheckpoint(
+                f"{store.uri.child(item.name)} is damaged: {error}.", "Upload it again."
+            ) from error
+
+    return dict(zip((item.name for item in shards), workers.run(partial(read, item) for item in shards), strict=True))
+
+
+def _config(inventory: Inventory, staging: Staging) -> object:
+    if not any(item.name == "config.json" for item in inventory.metadata):
+        return None
+    try:
+        return json.loads(staging.read("config.json"))
+    except (ValueError, RecursionError):
+        return None  # vLLM says what is wrong with it better than we could

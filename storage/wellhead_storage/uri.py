@@ -1,0 +1,252 @@
+"""The URI grammar: text → `StorageUri`, for every scheme of the design's table.
+
+One frozen dataclass, one parser. Schemes are case-insensitive on input and lower-case ever after (the streamer
+lists nothing at all for `S3://`, without an error). Keys are kept as they are written: object keys may hold
+spaces, `+`, `%` and any Unicode, and S3 tools write them literally in `s3://` URIs, so nothing is percent-decoded
+there. A query (`?endpoint=…&region=…`) is split off, because Kubeflow's registry writes one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from wellhead_storage.errors import InvalidUri
+
+Kind = Literal["s3", "gs", "az", "hf", "http", "file", "mounted", "registry", "delegated"]
+
+WRAPPER = "runai_streamer"
+"""The wrapper protocol of llm-d's users: `runai_streamer://<any URI>` demands streaming."""
+
+_KINDS: dict[str, Kind] = {
+    "s3": "s3",
+    "gs": "gs",
+    "az": "az",
+    "abfs": "az",
+    "abfss": "az",
+    "hf": "hf",
+    "http": "http",
+    "https": "http",
+    "file": "file",
+    "pvc": "mounted",
+    "oci": "mounted",
+    "oci+native": "mounted",
+    "oci+fetch": "mounted",
+    "oci+modelcar": "mounted",
+    "model-registry": "registry",
+    "hdfs": "delegated",
+    "webhdfs": "delegated",
+    "modelscope": "delegated",
+}
+STREAMABLE: frozenset[Kind] = frozenset({"s3", "gs", "az"})
+"""Kinds of store that the Run:ai streamer reads by itself."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
+_AZURE_HOST = re.compile(r"([a-z0-9-]{3,24})\.(?:blob|dfs)\.[a-z0-9.-]+", re.IGNORECASE)
+_S3_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class StorageUri:
+    """Where a model lives.
+
+    Attributes:
+        kind: which store serves it.
+        scheme: lower-case scheme as normalised (`s3`, `gs`, `az`, `hf`, `https`, `file`, …).
+        container: bucket, container, host, or `owner/model` for Hugging Face; empty for `file`.
+        key: the folder or object inside it, without leading or trailing slash (absolute path for `file`).
+        account: Azure storage account, else empty.
+        revision: Hugging Face revision, else empty.
+        query: decoded query parameters, in the order written.
+        forced_stream: written as `runai_streamer://…`.
+    """
+
+    kind: Kind
+    scheme: str
+    container: str
+    key: str
+    account: str = ""
+    revision: str = ""
+    query: tuple[tuple[str, str], ...] = field(default=())
+    forced_stream: bool = False
+
+    def __str__(self) -> str:
+        """The normal form; parsing it gives an equal object."""
+        text = f"{self.scheme}://{self._authority()}{self._path()}"
+        if self.query:
+            text += "?" + urlencode(self.query)
+        return f"{WRAPPER}://{text}" if self.forced_stream else text
+
+    def _authority(self) -> str:
+        if self.kind == "az" and self.account:
+            return f"{self.container}@{self.account}"
+        return self.container
+
+    def _path(self) -> str:
+        if self.kind == "file":
+            return self.key
+        revision = f"@{self.revision}" if self.revision else ""
+        return (f"/{self.key}" if self.key else "") + revision
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The query as a dict (the last of equal names wins)."""
+        return dict(self.query)
+
+    @property
+    def location(self) -> str:
+        """Scheme, container and key only: what the streamer and a reader of the log are shown."""
+        return str(replace(self, query=(), forced_stream=False, account=""))
+
+    def child(self, name: str) -> str:
+        """The URI of an object below this folder, for messages."""
+        return f"{self.location.rstrip('/')}/{name}"
+
+
+def parse(text: str) -> StorageUri:
+    """Parse a storage URI or a plain absolute path.
+
+    Raises:
+        InvalidUri: unknown scheme, no bucket, control characters, a `..` segment, or a spelling whose normal form
+            would mean something else (a key that ends in a blank, an encoded `?`).
+    """
+    uri = _parse(text)
+    try:
+        stable = _parse(str(uri)) == uri
+    except InvalidUri:
+        stable = False
+    if not stable:
+        raise InvalidUri(f"{text!r} is ambiguous: its normal form is {str(uri)!r}.", "Rename the folder.")
+    return uri
+
+
+def _parse(text: str) -> StorageUri:
+    if not text.strip():
+        raise InvalidUri("The model URI is empty.", "Give storageUri something like s3://bucket/models/llama.")
+    if _CONTROL.search(text):
+        raise InvalidUri(f"The model URI {text!r} contains control characters.", "Remove them.")
+    text = text.strip()
+    if text.startswith("/"):
+        return _file(text)
+    match = _SCHEME.fullmatch(text)
+    if not match:
+        raise InvalidUri(
+            f"{text!r} is not a model URI: it has no scheme.",
+            "Write s3://bucket/path, hf://owner/model, or an absolute path.",
+        )
+    scheme, rest = match[1].lower(), match[2]
+    if scheme == WRAPPER:
+        return _wrapped(text, rest)
+    kind = _KINDS.get(scheme)
+    if kind is None:
+        known = ", ".join(f"{name}://" for name in (*_KINDS, WRAPPER))
+        raise InvalidUri(f"{text!r} has the unknown scheme {scheme}://.", f"Known are {known}.")
+    if kind == "file":
+        return _file(rest if rest.startswith("/") else f"/{rest}")
+    body, query = _split_query(rest, kind)
+    return _PARSERS[kind](text, scheme, body, query)
+
+
+def _wrapped(text: str, rest: str) -> StorageUri:
+    # llm-d's users write both runai_streamer://s3://b/p and runai_streamer:///mnt/models.
+    inner = _parse(rest)
+    if inner.forced_stream:
+        raise InvalidUri(f"{text!r} wraps {WRAPPER}:// twice.", "Write it once.")
+    return replace(inner, forced_stream=True)
+
+
+def _file(path: str) -> StorageUri:
+    key = "/" + "/".join(part for part in path.split("/") if part not in {"", "."})
+    _refuse_dots(path, key)
+    return StorageUri("file", "file", "", key)
+
+
+def _bucket(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    container, _, key = body.partition("/")
+    if not _S3_BUCKET.fullmatch(container):
+        raise InvalidUri(
+            f"{text!r} names no valid bucket ({container!r}).", f"Write {scheme}://bucket/path/to/model."
+        )
+    return StorageUri(_KINDS[scheme], scheme, container, _folder(text, key), query=query)
+
+
+def _azure(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    authority, _, key = body.partition("/")
+    container, _, host = authority.partition("@")
+    account = (host.partition(".")[0] if host else "").lower()
+    if not container or (scheme != "az" and not account):
+        raise InvalidUri(
+            f"{text!r} names no container and account.",
+            "Write az://container/path or abfss://container@account.dfs.core.windows.net/path.",
+        )
+    return StorageUri("az", "az", container, _folder(text, key), account=account, query=query)
+
+
+def _http(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    host, _, path = body.partition("/")
+    if not host or "@" in host:
+        raise InvalidUri(
+            f"A {scheme}:// URI needs a host and must not carry a user name or password.",
+            "Put credentials into a secret, not into the URI.",
+        )
+    azure = _AZURE_HOST.fullmatch(host)
+    if azure and ".blob." in host.lower():
+        container, _, key = path.partition("/")
+        if not container:
+            raise InvalidUri(f"{text!r} names no container.", "Write https://account.blob…/container/path.")
+        return StorageUri(
+            "az", "az", container, _folder(text, unquote(key)), account=azure[1].lower(), query=query
+        )
+    return StorageUri("http", scheme, host.lower(), path, query=query)
+
+
+def _hugging_face(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    name, _, revision = body.replace("@", ":", 1).partition(":")
+    parts = name.strip("/").split("/")
+    if len(parts) != 2 or not all(parts):
+        raise InvalidUri(f"{text!r} is not owner/model.", "Write hf://owner/model or hf://owner/model:revision.")
+    _refuse_dots(text, name)
+    return StorageUri("hf", scheme, "/".join(parts), "", revision=revision, query=query)
+
+
+def _opaque(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    container, _, key = body.partition("/")
+    if not body.strip("/"):
+        raise InvalidUri(f"{text!r} names nothing behind {scheme}://.", "Complete the URI.")
+    return StorageUri(_KINDS[scheme], scheme, container, key.rstrip("/"), query=query)
+
+
+_PARSERS = {
+    "s3": _bucket,
+    "gs": _bucket,
+    "az": _azure,
+    "hf": _hugging_face,
+    "http": _http,
+    "mounted": _opaque,
+    "registry": _opaque,
+    "delegated": _opaque,
+}
+
+
+def _folder(text: str, key: str) -> str:
+    key = key.strip("/")
+    _refuse_dots(text, key)
+    if "//" in key:
+        raise InvalidUri(f"{text!r} has an empty folder name (//) in it.", "Write single slashes.")
+    return key
+
+
+def _refuse_dots(text: str, key: str) -> None:
+    if any(part in {".", ".."} for part in key.split("/")):
+        raise InvalidUri(f"{text!r} contains a '.' or '..' segment.", "Name the folder itself.")
+
+
+def _split_query(rest: str, kind: Kind) -> tuple[str, tuple[tuple[str, str], ...]]:
+    # A '?' may be part of an object key; it starts a query only where something like name=value follows.
+    body, mark, query = rest.rpartition("?")
+    if mark and ("=" in query or kind in {"http", "registry"}):
+        return body, tuple(parse_qsl(query, keep_blank_values=True))
+    return rest, ()
