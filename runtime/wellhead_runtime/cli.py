@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from typing import Annotated, NoReturn
 
 import typer
 
 from wellhead_storage import __version__
 from wellhead_storage.cli import init
+from wellhead_storage.failing import run_to_exit
 
 # No rich anywhere near the start of a container: it costs more than the rest of the imports together.
 app = typer.Typer(
     name="wellhead",
-    help="Model weights from object storage straight into vLLM on KServe.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,15 +24,45 @@ app.command()(init)
 
 
 @app.callback(invoke_without_command=True)
-def version(
-    show: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+def wellhead(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Model weights from object storage straight into vLLM on KServe."""
-    if show:
+    if version:
         typer.echo(f"wellhead {__version__}")
         raise typer.Exit
 
 
+@app.command()
+def serve(
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[MODEL] VLLM-OPTIONS")] = None,
+    print_command: Annotated[
+        bool, typer.Option("--print-command", help="Print the equivalent plain `vllm serve` line and exit.")
+    ] = False,
+) -> None:
+    """Start vLLM with the arguments that match the model's load plan, and supervise it.
+
+    MODEL is a folder that `wellhead init` prepared, any other model folder, or a URI, which is prepared first. All
+    options are vLLM's own (`vllm serve --help=all`); --load-format and --model-loader-extra-config have to agree
+    with the plan.
+    """
+    # Reached for --help only; main() takes every real call before an option parser could touch vLLM's options.
+    serve_to_exit([*(arguments or []), *(["--print-command"] if print_command else [])])
+
+
+def serve_to_exit(argv: list[str]) -> NoReturn:
+    """Serve, then leave the process with the engine's exit code."""
+
+    def command() -> int:
+        from wellhead_runtime.serve import serve as run
+
+        return run(argv, os.environ)
+
+    run_to_exit(command, os.environ)
+
+
 def main() -> None:
     """Console script."""
+    if sys.argv[1:2] == ["serve"] and not {"--help", "-h"} & set(sys.argv[2:]):
+        serve_to_exit(sys.argv[2:])
     app()

@@ -43,17 +43,19 @@ def parse_index(raw: bytes, location: str) -> dict[str, str]:
         IncompleteCheckpoint: not such a file.
     """
     try:
-        weight_map = json.loads(raw)["weight_map"]
-        valid = isinstance(weight_map, dict) and all(isinstance(name, str) for name in weight_map.values())
+        found: object = json.loads(raw)["weight_map"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        valid = False
-    if not valid or not weight_map:
+        found = None
+    if not found or not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise IncompleteCheckpoint(f"{location} is not a safetensors index.", _AGAIN)
-    return weight_map
+    return found
 
 
 def check_listing(
-    folder: StorageUri, objects: Iterable[StoredObject], shards: Iterable[StoredObject], index: Mapping[str, str] | None
+    folder: StorageUri,
+    objects: Iterable[StoredObject],
+    shards: Iterable[StoredObject],
+    index: Mapping[str, str] | None,
 ) -> None:
     """Before any header is read: every promised shard is listed, and none is empty.
 

@@ -69,7 +69,7 @@ def interrupt_on_signals() -> None:
     Needed even to die: a container's process 1 ignores every signal that it has no handler for.
     """
 
-    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signal module's signature
+    def handler(number: int, frame: FrameType | None) -> None:
         # A second signal must not break the tidying-up that the first one started.
         for again in (signal.SIGTERM, signal.SIGINT):
             signal.signal(again, signal.SIG_IGN)

@@ -44,9 +44,7 @@ _THREADS = 128
 _DOWNLOAD_THREADS = 16
 
 
-def initialize(
-    pairs: list[tuple[str, Path]], settings: Settings, environment: Mapping[str, str]
-) -> list[Plan | None]:
+def initialize(pairs: list[tuple[str, Path]], settings: Settings, environment: Mapping[str, str]) -> list[Plan | None]:
     """Prepare every (URI, folder) pair; the first failure ends the call.
 
     Returns:
@@ -104,9 +102,7 @@ def prepare(source: str, destination: Path, settings: Settings, environment: Map
 class _Preparation:
     """One call of `prepare`: the steps and what they share."""
 
-    def __init__(
-        self, source: str, uri: StorageUri, opened: Opened, staging: Staging, settings: Settings
-    ) -> None:
+    def __init__(self, source: str, uri: StorageUri, opened: Opened, staging: Staging, settings: Settings) -> None:
         self.source, self.uri, self.staging, self.settings = source, uri, staging, settings
         self.store, self.credentials = opened.store, opened.credentials
         self.workers = Workers(_THREADS)
@@ -116,7 +112,8 @@ class _Preparation:
         with self._phase("list"):
             objects = list_objects(self.store, self.staging)
         if self.settings.engine != "vllm" and not self.uri.forced_stream:
-            return self._for_any_engine(objects)
+            self._for_any_engine(objects)
+            return None
         with self._phase("survey"):
             found = survey(self.store, objects, self.staging, self.workers)
         decision = self._decide(found)
@@ -167,7 +164,9 @@ class _Preparation:
         if self.credentials:
             token = read_token(self.settings.service_account_token)
             obstacles += decisions.obstacles_to_connection(
-                self.credentials.connection, handoff=self.settings.handoff == "sealed", token=token is not None
+                self.credentials.connection,
+                handoff=self.settings.handoff == "sealed",
+                token=token is not None,
             )
         return decisions.decide(self.uri, self.settings, obstacles)
 

@@ -35,7 +35,9 @@ _WEIGHT_SUFFIXES = {
     ".tflite": "TensorFlow Lite",
     ".tensors": "Tensorizer",
 }
-_HOUSEKEEPING = re.compile(r"(^|/)(\.git|\.cache|\.wellhead|\.locks|\.ipynb_checkpoints)(/|$)|(^|/)\.(gitattributes|gitignore|DS_Store)$")
+_HOUSEKEEPING = re.compile(
+    r"(^|/)(\.git|\.cache|\.wellhead|\.locks|\.ipynb_checkpoints)(/|$)|(^|/)\.(gitattributes|gitignore|DS_Store)$"
+)
 _DOCUMENTATION = {".md", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".mp4", ".ipynb"}
 _OTHER_FORMATS = {"original", "onnx", "openvino", "coreml", "gguf", "metal", "tensorrt", "flax"}
 # sentence-transformers keeps further modules, weights included, in folders such as 1_Pooling or 2_Dense.
@@ -147,9 +149,7 @@ def _choose(
         layout, chosen = ("nested" if weights else "none"), weights
 
     taken = {item.name for item in chosen}
-    for item in weights:
-        if item.name not in taken:
-            skipped.append(Skipped(item, _why_left(item, layout, index)))
+    skipped += [Skipped(item, _why_left(item, layout, index)) for item in weights if item.name not in taken]
     return Inventory(
         layout=layout,
         weights=tuple(chosen),

@@ -25,7 +25,8 @@ def safe_target(folder: Path, name: str) -> Path:
     )
     if unusable:
         raise IntegrityError(
-            f"The object {name!r} cannot be a file inside the model's folder.", "Rename or delete that object."
+            f"The object {name!r} cannot be a file inside the model's folder.",
+            "Rename or delete that object.",
         )
     return folder.joinpath(*parts)
 

@@ -114,7 +114,7 @@ def read_plan(folder: Path) -> Plan | None:
         version = _Version.model_validate_json(raw).version
     except ValidationError as error:
         raise UnreadablePlan(f"The load plan {path} is damaged.", "Delete the pod to prepare it anew.") from error
-    if version.split(".")[0] != VERSION.split(".")[0]:
+    if version.partition(".")[0] != VERSION.partition(".")[0]:
         raise UnreadablePlan(
             f"The load plan {path} has version {version}, this runtime reads version {VERSION}.",
             "Use initializer and runtime images of the same release.",

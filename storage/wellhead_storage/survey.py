@@ -52,7 +52,7 @@ def list_objects(store: Store, staging: Staging) -> list[StoredObject]:
         ObjectNotFound: there are none.
         IntegrityError: a key that would leave the destination, or is file and folder at once.
     """
-    objects = drop_markers(store.list())
+    objects = drop_markers(store.objects())
     if not objects:
         raise ObjectNotFound(f"{store.uri.location} holds no objects.", "Check the path; names are case-sensitive.")
     for item in objects:

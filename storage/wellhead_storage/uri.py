@@ -167,9 +167,7 @@ def _file(path: str) -> StorageUri:
 def _bucket(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
     container, _, key = body.partition("/")
     if not _S3_BUCKET.fullmatch(container):
-        raise InvalidUri(
-            f"{text!r} names no valid bucket ({container!r}).", f"Write {scheme}://bucket/path/to/model."
-        )
+        raise InvalidUri(f"{text!r} names no valid bucket ({container!r}).", f"Write {scheme}://bucket/path/to/model.")
     return StorageUri(_KINDS[scheme], scheme, container, _folder(text, key), query=query)
 
 
@@ -197,9 +195,7 @@ def _http(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...])
         container, _, key = path.partition("/")
         if not container:
             raise InvalidUri(f"{text!r} names no container.", "Write https://account.blob…/container/path.")
-        return StorageUri(
-            "az", "az", container, _folder(text, unquote(key)), account=azure[1].lower(), query=query
-        )
+        return StorageUri("az", "az", container, _folder(text, unquote(key)), account=azure[1].lower(), query=query)
     return StorageUri("http", scheme, host.lower(), path, query=query)
 
 

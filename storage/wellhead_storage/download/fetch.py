@@ -43,5 +43,8 @@ def fetch(
         left = f", {(total - got) / speed:.0f} s left" if speed else ""
         log.info("fetched %s of %s, %s/s%s", in_gib(got), in_gib(total), in_gib(int(speed)), left)
 
-    jobs = [*beside, *(partial(staging.receive, store, part, workers.check) for part in split(wanted))]
+    jobs: list[Callable[[], None]] = [
+        *beside,
+        *(partial(staging.receive, store, part, workers.check) for part in split(wanted)),
+    ]
     workers.run(jobs, every=_REPORT_EVERY, tick=report)

@@ -26,7 +26,7 @@ def split(items: Iterable[StoredObject], part_bytes: int = PART_BYTES) -> list[P
     In file order, so that the first shard is complete while the last one is still coming, with as many files open
     as there are workers at most.
     """
-    parts = []
+    parts: list[Part] = []
     for item in items:
         starts = range(0, item.size, part_bytes) or range(1)
         parts.extend(Part(item, start, min(part_bytes, item.size - start)) for start in starts)

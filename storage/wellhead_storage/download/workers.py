@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the job was told to end
+class Stopped(Exception):
     """Raised inside a job once another one failed."""
 
 

@@ -64,7 +64,10 @@ def explain(error: Exception, location: str) -> WellheadError:
         )
     if isinstance(error, (NotFoundError, FileNotFoundError)) or status == 404:
         return ObjectNotFound(f"{location} does not exist.", "Check the path; names are case-sensitive.")
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or status in {401, 403}:
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or status in {
+        401,
+        403,
+    }:
         return _denied(location, code, status)
     if status in {301, 307, 308} or code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}:
         return InvalidConfiguration(

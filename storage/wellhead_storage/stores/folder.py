@@ -35,8 +35,8 @@ class ObstoreFolder:
         self._prefix = prefix
         self._single = False  # the URI names one object instead of a folder
 
-    def list(self) -> list[StoredObject]:
-        """See `Store.list`. obstore's prefix ends at a slash: `models/llama` never lists `models/llama-2/`."""
+    def objects(self) -> list[StoredObject]:
+        """See `Store.objects`. obstore's prefix ends at a slash: `models/llama` never lists `models/llama-2/`."""
         try:
             found = [
                 StoredObject(self._relative(meta["path"]), meta["size"], meta["e_tag"])

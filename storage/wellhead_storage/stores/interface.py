@@ -32,7 +32,7 @@ class Store(Protocol):
 
     uri: StorageUri
 
-    def list(self) -> list[StoredObject]:
+    def objects(self) -> list[StoredObject]:
         """Every object below the folder (paged inside), or the one object that the URI names itself."""
 
     def stream(self, item: StoredObject, start: int = 0, length: int | None = None) -> Iterator[Buffer]:

@@ -1,0 +1,5 @@
+"""`python -m wellhead_runtime` is `wellhead`."""
+
+from wellhead_runtime.cli import main
+
+main()

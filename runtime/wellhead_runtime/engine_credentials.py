@@ -1,0 +1,116 @@
+"""Where the engine gets its storage credentials: its own, else those the initializer sealed.
+
+The first opening is kept on the container's tmpfs (mode 0600), so that a restarted container finds it after the
+service-account token has rotated; `/dev/shm` is a pod volume in our runtimes and survives the restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from wellhead_storage.credentials.s3 import S3Connection, S3Credentials, S3Secret, s3_credentials
+from wellhead_storage.credentials.seal import read_token, unseal
+from wellhead_storage.errors import HandoffFailed
+from wellhead_storage.handoff import CA_NAME, sealed_path
+from wellhead_storage.logs import log
+from wellhead_storage.plan import FOLDER, Plan
+from wellhead_storage.settings import Settings
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs on purpose: secrets must not reach a disk
+
+
+def engine_credentials(
+    plan: Plan, folder: Path, settings: Settings, environment: Mapping[str, str], memory: Path = MEMORY
+) -> S3Credentials:
+    """Credentials for the engine of a streamed plan.
+
+    Args:
+        plan: with `mode == "stream"`.
+        folder: the model folder that holds it.
+        settings: Wellhead's own.
+        environment: of this container; credentials found here win over the sealed ones.
+        memory: a tmpfs.
+
+    Raises:
+        HandoffFailed: they were sealed and cannot be opened.
+        InvalidConfiguration: the container's own are malformed.
+    """
+    own = s3_credentials(environment)
+    planned = _here(plan.connection or S3Connection(), folder)
+    connection = planned.model_copy(
+        update={
+            name: value
+            for name in ("endpoint_url", "region", "virtual_hosted", "ca_bundle")
+            if (value := getattr(own.connection, name)) is not None
+        }
+    )
+    if own.usable:
+        log.info("storage credentials: the engine's container has its own (%s)", own.connection.identity)
+        return S3Credentials(
+            connection=connection.model_copy(update={"identity": own.connection.identity}), secret=own.secret
+        )
+    if plan.credentials.handoff != "sealed":
+        return S3Credentials(connection=connection)
+    return S3Credentials(connection=connection, secret=_opened(plan, folder, settings, memory))
+
+
+def _opened(plan: Plan, folder: Path, settings: Settings, memory: Path) -> S3Secret:
+    path = sealed_path(folder)
+    try:
+        sealed = path.read_bytes()
+    except OSError as error:
+        raise HandoffFailed(
+            f"The sealed credentials {path} cannot be read: {error.strerror}.",
+            "Delete the pod to prepare it anew.",
+        ) from error
+    kept = memory / f"wellhead-{os.getuid()}" / hashlib.sha256(sealed).hexdigest()[:32]
+    if (secret := _recall(kept)) is not None:
+        log.info("storage credentials: kept from this pod's first start")
+        return secret
+    token = read_token(settings.service_account_token)
+    if token is None:
+        raise HandoffFailed(
+            f"There is no service-account token at {settings.service_account_token} to open the credentials with.",
+            "Let the pod mount its token (automountServiceAccountToken).",
+        )
+    secret = unseal(sealed, token, plan.weights.uri)
+    log.info("storage credentials: opened what the initializer sealed")
+    _keep(kept, secret)
+    return secret
+
+
+def _keep(path: Path, secret: S3Secret) -> None:
+    clear = {name: value.get_secret_value() for name, value in secret if value is not None}
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(clear, file)
+    except OSError as error:
+        log.warning("credentials cannot be kept in %s (%s): a restart needs the same token", path.parent, error)
+
+
+def _recall(path: Path) -> S3Secret | None:
+    """What `_keep` wrote, if it is really ours: a regular file of this user that nobody else may read."""
+    with suppress(OSError, ValidationError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor) as file:
+            status = os.fstat(file.fileno())
+            if status.st_uid == os.getuid() and not status.st_mode & 0o077:
+                return S3Secret.model_validate_json(file.read())
+    return None
+
+
+def _here(link: S3Connection, folder: Path) -> S3Connection:
+    """The CA bundle lies in the model folder, which this container may have mounted elsewhere."""
+    copied = folder / FOLDER / CA_NAME
+    if link.ca_bundle and Path(link.ca_bundle).name == CA_NAME and copied.is_file():
+        return link.model_copy(update={"ca_bundle": str(copied)})
+    return link

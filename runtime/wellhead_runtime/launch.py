@@ -1,0 +1,177 @@
+"""Plan + arguments + machine → the one command line and environment that start vLLM. Pure.
+
+How weights reach the engine is one small strategy, chosen here and nowhere else:
+
+- `split`: metadata from the local folder, weights streamed from the bucket (plan mode `stream`);
+- `local-streamer`: a directory, read by the Run:ai streamer (the user's `--load-format runai_streamer`);
+- `directory`: a directory, read by vLLM's default loader;
+- `engine`: not a directory and not a URI of ours (a Hugging Face id): vLLM does it all itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wellhead_runtime.arguments import EXTRA_CONFIG, EngineArguments
+from wellhead_runtime.machine import Machine
+from wellhead_runtime.tuning import streamer_environment
+from wellhead_storage.credentials.s3 import S3Credentials
+from wellhead_storage.errors import ArgumentConflict
+from wellhead_storage.plan import Plan
+
+Strategy = Literal["split", "local-streamer", "directory", "engine"]
+STREAMER = "runai_streamer"
+_STREAMER_KEYS = {"distributed": bool, "concurrency": int, "memory_limit": int}
+# boto3 prefers these, the streamer's C++ half ignores them: with both set, listing and reading go to two stores.
+_HALF_UNDERSTOOD = ("AWS_ENDPOINT_URL_S3", "RUNAI_STREAMER_S3_ENDPOINT")
+_DRAIN_SECONDS = 25  # within Kubernetes' default grace period of 30
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start the engine.
+
+    Attributes:
+        strategy: how the weights reach it.
+        model: what vLLM gets as its model.
+        weights: the URI to stream from in split mode, else None.
+        options: vLLM's options behind the model.
+        variables: what to add to the environment.
+        without: variables to take out of it.
+        reason: why this strategy, in words.
+    """
+
+    strategy: Strategy
+    model: str
+    options: tuple[str, ...]
+    reason: str
+    weights: str | None = None
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    without: tuple[str, ...] = ()
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """The engine's whole environment."""
+        return {name: value for name, value in base.items() if name not in self.without} | self.variables
+
+
+def plan_launch(
+    plan: Plan | None,
+    arguments: EngineArguments,
+    model: str,
+    machine: Machine,
+    environment: Mapping[str, str],
+    credentials: S3Credentials | None = None,
+) -> Launch:
+    """Choose the strategy and derive options and environment.
+
+    Args:
+        plan: of the model folder, if it has one.
+        arguments: the user's.
+        model: the model folder, or what vLLM shall resolve itself.
+        machine: what the container may use.
+        environment: the user's; its own streamer settings win over derived ones.
+        credentials: for a streamed plan.
+
+    Raises:
+        ArgumentConflict: `--load-format` or the extra config contradicts the plan.
+    """
+    if plan is not None and plan.mode == "stream":
+        return _split(plan, arguments, model, machine, environment, credentials)
+    wanted = arguments.load_format or (STREAMER if plan is not None and plan.loader == STREAMER else None)
+    if wanted == STREAMER:
+        return _local_streamer(plan, arguments, model, machine, environment)
+    options = _format(wanted) + _extra(arguments.extra_config) + _common(arguments)
+    return Launch("directory", model, options, "vLLM's default loader reads the directory")
+
+
+def engine_launch(arguments: EngineArguments, model: str | None) -> Launch:
+    """Leave the model to vLLM."""
+    options = _format(arguments.load_format) + _extra(arguments.extra_config) + _common(arguments)
+    return Launch("engine", model or "", options, "not a path and not a URI: vLLM resolves the model itself")
+
+
+def _split(
+    plan: Plan,
+    arguments: EngineArguments,
+    model: str,
+    machine: Machine,
+    environment: Mapping[str, str],
+    credentials: S3Credentials | None,
+) -> Launch:
+    if arguments.load_format not in {None, "auto", STREAMER}:
+        raise ArgumentConflict(
+            f"--load-format {arguments.load_format} contradicts the load plan, which streams {plan.weights.uri}.",
+            "Drop the flag, or set wellhead.dev/mode: download.",
+        )
+    extra, variables = _streamer(plan, arguments, machine, environment)
+    if credentials:
+        # Signing facts belong together: a stale key or endpoint of the container must not mix with them.
+        variables |= credentials.streamer_environment()
+    return Launch(
+        "split",
+        model,
+        (*_format(STREAMER), *_extra(extra), *_common(arguments)),
+        f"the plan says stream: {'; '.join(plan.reasons)}",
+        weights=plan.weights.uri,
+        variables=variables,
+        without=_HALF_UNDERSTOOD,
+    )
+
+
+def _local_streamer(
+    plan: Plan | None,
+    arguments: EngineArguments,
+    model: str,
+    machine: Machine,
+    environment: Mapping[str, str],
+) -> Launch:
+    extra, variables = _streamer(plan, arguments, machine, environment)
+    options = (*_format(STREAMER), *_extra(extra), *_common(arguments))
+    return Launch("local-streamer", model, options, "the streamer reads the directory, as asked", variables=variables)
+
+
+def _streamer(
+    plan: Plan | None, arguments: EngineArguments, machine: Machine, environment: Mapping[str, str]
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Extra config and tuning for the streamer; every value that the user gave stays."""
+    extra = dict(arguments.extra_config)
+    for key, value in extra.items():
+        kind = _STREAMER_KEYS.get(key)
+        if kind is None:
+            raise ArgumentConflict(
+                f"{EXTRA_CONFIG} has the key {key!r}, which {STREAMER} does not know.",
+                f"Known are {', '.join(_STREAMER_KEYS)}.",
+            )
+        if type(value) is not kind:
+            raise ArgumentConflict(
+                f"{EXTRA_CONFIG}: {key} must be a {kind.__name__}, not {value!r}.", "Correct the value."
+            )
+    ranks = arguments.tensor_parallel
+    if ranks > 1 and machine.engine == "cuda":
+        # Otherwise every rank fetches the whole checkpoint (vllm-and-streamer.md 6.9).
+        extra.setdefault("distributed", True)
+    derived = streamer_environment(
+        plan.weights if plan else None,
+        machine,
+        ranks,
+        environment,
+        distributed=bool(extra.get("distributed")),
+    )
+    return extra, {name: value for name, value in derived.items() if not environment.get(name)}
+
+
+def _format(name: str | None) -> tuple[str, ...]:
+    return ("--load-format", name) if name else ()
+
+
+def _extra(config: Mapping[str, object]) -> tuple[str, ...]:
+    return (EXTRA_CONFIG, json.dumps(config)) if config else ()
+
+
+def _common(arguments: EngineArguments) -> tuple[str, ...]:
+    # vLLM's own default aborts requests in flight at once on SIGTERM.
+    drain = () if arguments.has("--shutdown-timeout") else ("--shutdown-timeout", str(_DRAIN_SECONDS))
+    return (*drain, *arguments.rest)

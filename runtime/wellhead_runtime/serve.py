@@ -1,0 +1,90 @@
+"""`wellhead serve`: from vLLM's arguments and a model folder to a running engine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from wellhead_runtime import engine
+from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
+from wellhead_runtime.engine_credentials import engine_credentials
+from wellhead_runtime.launch import Launch, engine_launch, plan_launch
+from wellhead_runtime.machine import inspect_machine
+from wellhead_runtime.preparing import model_folder, prepare_uri
+from wellhead_runtime.printing import plain_command
+from wellhead_runtime.supervisor import Supervisor
+from wellhead_runtime.tuning import engine_environment
+from wellhead_storage.errors import ArgumentConflict, ObjectNotFound
+from wellhead_storage.logs import configure, log
+from wellhead_storage.plan import read_plan
+from wellhead_storage.settings import Settings, read_settings, unknown_variables
+from wellhead_storage.uri import parse
+
+PRINT_OPTION = "--print-command"
+_NAME = "--served-model-name"
+
+
+def serve(argv: list[str], environment: Mapping[str, str]) -> int:
+    """Run the engine and return its exit code.
+
+    Raises:
+        WellheadError: before the engine starts, or about its end.
+    """
+    settings = read_settings(environment)
+    configure(settings)
+    for name in unknown_variables(environment):
+        log.warning("%s is no setting of Wellhead and has no effect", name)
+    only_print = PRINT_OPTION in argv
+    arguments = parse_arguments([token for token in argv if token != PRINT_OPTION])
+    launch = _launch(arguments, settings, environment, prepare=not only_print)
+    if only_print:
+        sys.stdout.write(plain_command(launch, None if arguments.has(_NAME) else arguments.model) + "\n")
+        return 0
+    log.info("weights: %s (%s)", launch.strategy, launch.reason)
+    variables = launch.environment(environment)
+    derived = engine_environment(environment, home_writable=_home_writable(environment), scratch=_scratch())
+    variables |= {name: value for name, value in derived.items() if name == "HOME" or not environment.get(name)}
+    return Supervisor(engine.command(launch.model, launch.options, launch.weights), variables).run()
+
+
+def _launch(arguments: EngineArguments, settings: Settings, environment: Mapping[str, str], *, prepare: bool) -> Launch:
+    model = arguments.model
+    if model is None and not arguments.has("--config"):
+        raise ArgumentConflict("No model is named.", "Write wellhead serve MODEL … or --model=MODEL.")
+    if model is None or not (looks_like_path_or_uri(model) or Path(model).is_dir()):
+        return engine_launch(arguments, model)
+    named = arguments
+    if is_uri(model):
+        folder = model_folder(model, settings)
+        if prepare:
+            prepare_uri(model, folder, environment)
+        # Nobody should have to call a model by the temporary folder it was prepared in.
+        if not arguments.has(_NAME):
+            named = EngineArguments(
+                model, arguments.load_format, arguments.extra_config, (_NAME, model, *arguments.rest)
+            )
+    else:
+        folder = Path(parse(str(Path(model.removeprefix("file://")).absolute())).key)
+    plan = read_plan(folder)
+    if plan is None and (not folder.is_dir() or not any(folder.iterdir())):
+        raise ObjectNotFound(
+            f"The model folder {folder} {'is empty' if folder.is_dir() else 'does not exist'}.",
+            "Check that the initializer ran and that the volume is mounted." if prepare else "Prepare it first.",
+        )
+    credentials = engine_credentials(plan, folder, settings, environment) if plan and plan.connection else None
+    return plan_launch(plan, named, str(folder), inspect_machine(), environment, credentials)
+
+
+def _home_writable(environment: Mapping[str, str]) -> bool:
+    home = environment.get("HOME", "")
+    return bool(home) and Path(home).is_dir() and os.access(home, os.W_OK)
+
+
+def _scratch() -> str:
+    """A home for a user that has none (a random UID under a read-only root)."""
+    folder = Path(tempfile.gettempdir()) / f"wellhead-home-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return str(folder)

@@ -1,0 +1,137 @@
+"""Own the engine's process: pass its output on, forward signals, reap children, explain its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from types import FrameType
+
+from wellhead_runtime.diagnosis import likely_cause
+from wellhead_storage.errors import EngineFailed
+from wellhead_storage.logs import log
+
+_READY = b"Application startup complete"  # uvicorn's line, written once vLLM listens
+_TAIL_LINES = 200
+_LAST_LINES = 20  # of these, shown again behind the failure
+
+
+class Supervisor:
+    """One engine process.
+
+    Args:
+        command: its argument list.
+        environment: its whole environment.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._command = list(command)
+        self._environment = dict(environment)
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._ready = threading.Event()
+        self._asked_to_stop = 0
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """Start the engine and wait for its end; SIGTERM and SIGINT are forwarded, a second one kills.
+
+        Returns:
+            The exit code after a stop that was asked for.
+
+        Raises:
+            EngineFailed: it ended by itself, code 0 included: KServe would show nothing for that.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._forward)
+        # A session of its own: Ctrl-C reaches it through us, once, and its whole group can be killed.
+        self._child = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        pumps = [
+            threading.Thread(target=self._pump, args=(pipe.fileno(), target), daemon=True)
+            for pipe, target in ((self._child.stdout, sys.stdout), (self._child.stderr, sys.stderr))
+            if pipe is not None
+        ]
+        for pump in pumps:
+            pump.start()
+        if self._asked_to_stop:  # a signal that arrived before there was a child
+            self._child.send_signal(signal.SIGTERM)
+        code = self._wait(self._child)
+        self._kill_group()  # workers of a crashed engine must not outlive it
+        for pump in pumps:
+            pump.join(timeout=5)
+        return self._judge(code)
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        """Wait for the engine while reaping every orphan: as process 1 of a container they are all ours."""
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            except ChildProcessError:
+                return child.wait()
+            if ended is not None and ended.si_pid == child.pid:
+                return child.wait()
+            if ended is not None:
+                os.waitpid(ended.si_pid, 0)
+
+    def _judge(self, code: int) -> int:
+        shell_code = code if code >= 0 else 128 - code
+        if self._asked_to_stop:
+            log.info("the engine stopped with code %d", shell_code)
+            return shell_code
+        when = "after it was ready" if self._ready.is_set() else "before it was ready"
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        cause, hint = likely_cause(self._tail)
+        if code == -signal.SIGKILL:
+            cause, hint = "it was killed, most likely for memory", "Raise resources.limits.memory."
+        self._show_last_lines()
+        raise EngineFailed(f"vLLM ended {when} ({how}): {cause}.", hint, exit_code=shell_code or EngineFailed.exit_code)
+
+    def _show_last_lines(self) -> None:
+        sys.stdout.flush()
+        lines = [line for line in self._tail if line.strip()][-_LAST_LINES:]
+        log.error("the engine's last lines:")
+        for line in lines:
+            sys.stderr.write(f"  {line}\n")
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_stop += 1
+        if self._child is None:
+            return
+        if self._asked_to_stop > 1:
+            self._kill_group()
+        elif self._child.poll() is None:
+            self._child.send_signal(number)
+
+    def _kill_group(self) -> None:
+        if self._child is not None:
+            try:
+                os.killpg(self._child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+
+    def _pump(self, source: int, target: object) -> None:
+        """Copy bytes as they come, and remember the last lines of both streams."""
+        sink = target.fileno()  # type: ignore[attr-defined]
+        rest = b""
+        while chunk := os.read(source, 65536):
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(sink, view) :]
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-65536:]
+            for line in lines:
+                self._tail.append(line.decode(errors="replace"))
+                if _READY in line and not self._ready.is_set():
+                    self._ready.set()
+        if rest:
+            self._tail.append(rest.decode(errors="replace"))
