@@ -56,8 +56,10 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "Use more or larger GPUs (--tensor-parallel-size), a quantised model, or less --gpu-memory-utilization.",
     ),
     (
-        (r"No available memory for the cache blocks|maximum number of tokens that can be stored in KV cache"
-        r"|KV cache.{0,80}(?:is larger than|not enough|insufficient)"),
+        (
+            r"No available memory for the cache blocks|maximum number of tokens that can be stored in KV cache"
+            r"|KV cache.{0,80}(?:is larger than|not enough|insufficient)"
+        ),
         "there is no room for the KV cache",
         "Lower --max-model-len, or give the engine more memory.",
     ),

@@ -23,20 +23,15 @@ from wellhead_storage.logs import log
 from wellhead_storage.plan import FOLDER, Plan
 from wellhead_storage.settings import Settings
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - a tmpfs on purpose: secrets must not reach a disk
 
-
-def engine_credentials(
-    plan: Plan, folder: Path, settings: Settings, environment: Mapping[str, str], memory: Path = MEMORY
-) -> S3Credentials:
+def engine_credentials(plan: Plan, folder: Path, settings: Settings, environment: Mapping[str, str]) -> S3Credentials:
     """Credentials for the engine of a streamed plan.
 
     Args:
         plan: with `mode == "stream"`.
         folder: the model folder that holds it.
-        settings: Wellhead's own.
+        settings: Wellhead's own; `memory_dir` must be a tmpfs, since secrets must not reach a disk.
         environment: of this container; credentials found here win over the sealed ones.
-        memory: a tmpfs.
 
     Raises:
         HandoffFailed: they were sealed and cannot be opened.
@@ -58,10 +53,10 @@ def engine_credentials(
         )
     if plan.credentials.handoff != "sealed":
         return S3Credentials(connection=connection)
-    return S3Credentials(connection=connection, secret=_opened(plan, folder, settings, memory))
+    return S3Credentials(connection=connection, secret=_opened(plan, folder, settings))
 
 
-def _opened(plan: Plan, folder: Path, settings: Settings, memory: Path) -> S3Secret:
+def _opened(plan: Plan, folder: Path, settings: Settings) -> S3Secret:
     path = sealed_path(folder)
     try:
         sealed = path.read_bytes()
@@ -70,7 +65,7 @@ def _opened(plan: Plan, folder: Path, settings: Settings, memory: Path) -> S3Sec
             f"The sealed credentials {path} cannot be read: {error.strerror}.",
             "Delete the pod to prepare it anew.",
         ) from error
-    kept = memory / f"wellhead-{os.getuid()}" / hashlib.sha256(sealed).hexdigest()[:32]
+    kept = settings.memory_dir / f"wellhead-{os.getuid()}" / hashlib.sha256(sealed).hexdigest()[:32]
     if (secret := _recall(kept)) is not None:
         log.info("storage credentials: kept from this pod's first start")
         return secret

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     log_format: Literal["text", "json"] = Field("text", description="text or one JSON object per line")
     loader: Literal["auto", "runai_streamer"] = Field("auto", description="how the engine gets streamed weights")
     model_dir: Path | None = Field(None, description="serve URI: folder for the prepared model")
+    memory_dir: Path = Field(Path("/dev/shm"), description="tmpfs that outlives a restart of the container")  # noqa: S108
     cache_dir: Path | None = Field(None, description="persistent folder for the engine's compile caches")
 
 
