@@ -16,6 +16,9 @@ from wellhead_storage.errors import EngineFailed
 from wellhead_storage.logs import log
 
 _READY = b"Application startup complete"  # uvicorn's line, written once vLLM listens
+# vLLM waits for its workers on SIGTERM, and a worker that loads does not listen (60 s and more on a slow link, seen).
+# Before it is ready there is no request to drain, so nothing is lost by not waiting.
+_PATIENCE_WHILE_LOADING = 5.0  # seconds
 _TAIL_LINES = 200
 _LAST_LINES = 20  # of these, shown again behind the failure
 
@@ -111,6 +114,13 @@ class Supervisor:
             self._kill_group()
         elif self._child.poll() is None:
             self._child.send_signal(number)
+            if not self._ready.is_set():
+                self._kill_later()
+
+    def _kill_later(self) -> None:
+        timer = threading.Timer(_PATIENCE_WHILE_LOADING, self._kill_group)
+        timer.daemon = True
+        timer.start()
 
     def _kill_group(self) -> None:
         if self._child is not None:
