@@ -46,6 +46,10 @@ format: $(VENV)/.dev ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: schema
+schema: $(VENV)/.dev ## Write docs/plan.schema.json from the plan's model
+	$(BIN)/python -c 'import json; from wellhead_storage.plan import Plan; print(json.dumps(Plan.model_json_schema(), indent=2))' > docs/plan.schema.json
+
 .PHONY: env
 env: $(VENV)/.dev ## Only create the development environment
 
