@@ -29,9 +29,9 @@ class Phase:
     end: re.Pattern[str]
 
 
-IMPORTS = "engine: imports, configuration"
+IMPORTS = "engine: imports, config"
 WEIGHTS = "engine: weights"
-WARM_UP = "engine: KV cache, warm-up, routes"
+WARM_UP = "engine: warm-up, routes"
 GROUPS = (IMPORTS, WEIGHTS, WARM_UP)
 
 # vLLM 0.32. A line that does not come (another version, another way to start) adds its phase to the next one.

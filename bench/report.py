@@ -112,15 +112,15 @@ def table(results: list[Measured], model_bytes: int) -> Table:
         row(group, lambda result, group=group: _seconds(result.groups[group]))  # type: ignore[misc]
     row("first answer", lambda result: _seconds(result.first_answer_seconds))
     row("total", lambda result: _seconds(result.total_seconds), last=True, style="bold")
-    row("from the store, init container", lambda result: _traffic(result.init_bytes, result.init_requests))
+    row("fetched by init", lambda result: _traffic(result.init_bytes, result.init_requests))
     row(
-        "from the store, engine",
+        "fetched by the engine",
         lambda result: _traffic(result.engine_bytes, result.engine_requests),
         last=True,
     )
-    row("files in the model's volume", lambda result: _mib(result.model_volume_bytes))
-    row("written to disk, init container", lambda result: _mib(result.init_written_bytes))
-    row("written to disk, engine", lambda result: _mib(result.engine_written_bytes))
+    row("files in the model volume", lambda result: _mib(result.model_volume_bytes))
+    row("disk writes of init", lambda result: _mib(result.init_written_bytes))
+    row("disk writes of the engine", lambda result: _mib(result.engine_written_bytes))
     return made
 
 
@@ -133,4 +133,4 @@ def _mib(count: int) -> str:
 
 
 def _traffic(count: int, requests: int) -> str:
-    return f"{_mib(count)} in {requests} requests"
+    return f"{_mib(count)}, {requests} requests"

@@ -84,7 +84,8 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "Give another --port.",
     ),
     (
-        r"trust_remote_code|trust-remote-code",
+        # The refusals only: vLLM's banner names the setting at every start.
+        r"custom code which must be executed|`trust_remote_code=True`",
         "the model brings its own code",
         "Add --trust-remote-code if you trust the bucket.",
     ),
@@ -111,8 +112,9 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
 )
 _PATTERNS = tuple((re.compile(pattern), cause, hint) for pattern, cause, hint in _CAUSES)
 _LAST_WORD = re.compile(
-    r"^(?:\(\w+[^)]*\) )?(?:\w+ \d\d-\d\d [\d:]+ \[[^\]]*\] )?(?P<text>\w*(?:Error|Exception)\b.*)$"
+    r"^(?:\(\w+[^)]*\) )?(?:\w+ \d\d-\d\d [\d:]+ \[[^\]]*\] )?(?P<text>[\w.]*(?:Error|Exception)\b.*)$"
 )
+_CONSEQUENCE = "root cause"  # vLLM's other processes end with such a pointer to the one that failed
 _LONGEST_DETAIL = 300
 
 
@@ -124,7 +126,7 @@ def likely_cause(lines: Iterable[str]) -> tuple[str, str]:
         if match := pattern.search(text):
             detail = next((value for value in match.groupdict().values() if value), "")
             return (f"{cause}: {detail[:_LONGEST_DETAIL]}" if detail else cause), hint
-    for line in reversed(tail):
-        if match := _LAST_WORD.match(line.strip()):
-            return match["text"][:_LONGEST_DETAIL].rstrip("."), "Its log above has the details."
+    words = [match["text"] for line in tail if (match := _LAST_WORD.match(line.strip()))]
+    if own := [text for text in words if _CONSEQUENCE not in text] or words:
+        return own[-1][:_LONGEST_DETAIL].rstrip("."), "Its log above has the details."
     return "it gave no reason", "Its log above has the details."

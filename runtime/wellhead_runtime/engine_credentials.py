@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -95,10 +96,11 @@ def _keep(path: Path, secret: S3Secret) -> None:
 def _recall(path: Path) -> S3Secret | None:
     """What `_keep` wrote, if it is really ours: a regular file of this user that nobody else may read."""
     with suppress(OSError, ValidationError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor) as file:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not hang the start
+        with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(file.fileno())
-            if status.st_uid == os.getuid() and not status.st_mode & 0o077:
+            ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid()
+            if ours and not status.st_mode & 0o077:
                 return S3Secret.model_validate_json(file.read())
     return None
 

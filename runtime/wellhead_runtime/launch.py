@@ -18,7 +18,7 @@ from typing import Literal
 from wellhead_runtime.arguments import EXTRA_CONFIG, EngineArguments
 from wellhead_runtime.machine import Machine
 from wellhead_runtime.tuning import streamer_environment
-from wellhead_storage.credentials.s3 import S3Credentials
+from wellhead_storage.credentials.s3 import SECRET_VARIABLES, S3Credentials
 from wellhead_storage.errors import ArgumentConflict
 from wellhead_storage.plan import Plan
 
@@ -117,7 +117,7 @@ def _split(
         f"the plan says stream: {'; '.join(plan.reasons)}",
         weights=plan.weights.uri,
         variables=variables,
-        without=_HALF_UNDERSTOOD,
+        without=(*_HALF_UNDERSTOOD, *(SECRET_VARIABLES if credentials and credentials.secret else ())),
     )
 
 

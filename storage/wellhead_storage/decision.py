@@ -12,14 +12,14 @@ from wellhead_storage.settings import Settings
 from wellhead_storage.uri import STREAMABLE, StorageUri
 
 # Models for which vLLM 0.32's default loader reads files that its streaming loader does not know of
-# (`secondary_weights` and `allow_patterns_overrides` in vllm/model_executor/models/).
-_READ_MORE = ("Ultravox", "KimiAudio", "ClefOmni", "Cosmos3", "RobertaForSequence", "BgeM3")
+# (`secondary_weights` and `allow_patterns_overrides` in vllm/model_executor/models/), as config.json names them.
+_READ_MORE = ("Ultravox", "MoonshotKimia", "ClefOmni", "Cosmos3", "RobertaForSequence", "BgeM3")
 
 _LAYOUTS = {
     "mistral": "its weights are in Mistral's own layout (consolidated*.safetensors), which vLLM cannot stream",
     "pytorch": "its weights are PyTorch files; only safetensors can be streamed",
     "gguf": "its weights are GGUF; only safetensors can be streamed",
-    "nested": "its weights are in subfolders, which vLLM's streaming loader does not list",
+    "nested": "no safetensors lie directly in the folder, and vLLM's streaming loader lists nothing else",
     "adapter": "it is a LoRA adapter, which vLLM reads from a directory",
     "none": "it holds no weight files",
 }

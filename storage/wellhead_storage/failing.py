@@ -15,7 +15,7 @@ from typing import NoReturn
 from wellhead_storage.errors import Interrupted, WellheadError
 from wellhead_storage.settings import PREFIX, TERMINATION_LOG
 
-_LONGEST_MESSAGE = 4096  # the kubelet cuts termination messages there
+_LONGEST_MESSAGE = 4096  # bytes; of anything longer the kubelet keeps the end only
 
 
 def run_to_exit(command: Callable[[], int], environment: Mapping[str, str]) -> NoReturn:
@@ -58,7 +58,8 @@ def write_termination_message(sentence: str, environment: Mapping[str, str]) -> 
     if not named and not path.is_file():
         return
     try:
-        path.write_text(sentence[:_LONGEST_MESSAGE], encoding="utf-8")
+        whole = sentence.encode(errors="backslashreplace")[:_LONGEST_MESSAGE]
+        path.write_bytes(whole.decode(errors="ignore").encode())
     except OSError as error:
         logging.getLogger("wellhead").warning("the termination message %s cannot be written: %s", path, error)
 

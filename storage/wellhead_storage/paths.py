@@ -14,14 +14,14 @@ def safe_target(folder: Path, name: str) -> Path:
     """The file for an object name, always strictly below `folder`.
 
     Raises:
-        IntegrityError: absolute names, `..`, empty segments, control characters, over-long segments.
+        IntegrityError: absolute names, `..`, empty segments, control characters, lone surrogates, over-long segments.
     """
     parts = name.split("/")
     unusable = (
         not name
         or any(part in {"", ".", ".."} for part in parts)
-        or any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in name)
-        or any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_SEGMENT for part in parts)
+        or any(ord(letter) < 0x20 or ord(letter) == 0x7F or 0xD800 <= ord(letter) < 0xE000 for letter in name)
+        or any(len(part.encode()) > _LONGEST_SEGMENT for part in parts)
     )
     if unusable:
         raise IntegrityError(

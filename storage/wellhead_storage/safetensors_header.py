@@ -113,14 +113,13 @@ def parse_header(raw: bytes) -> Header:
 def _tensor(name: str, entry: object) -> Tensor:
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]  # type: ignore[index]
-        elements = math.prod(shape)
         whole = all(type(number) is int and number >= 0 for number in (*shape, begin, end))
     except (TypeError, KeyError, ValueError):
         whole = False
     if not whole or end < begin or not isinstance(dtype, str):
         raise MalformedHeader(f"its header describes tensor {name!r} wrongly")
     bits = _BITS.get(dtype)
-    if bits is not None and elements * bits != (end - begin) * 8:
+    if bits is not None and math.prod(shape) * bits != (end - begin) * 8:
         raise MalformedHeader(f"its header gives tensor {name!r} {end - begin:,} bytes, which its shape contradicts")
     return Tensor(dtype, begin, end - begin)
 

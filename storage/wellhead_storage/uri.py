@@ -47,6 +47,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 _AZURE_HOST = re.compile(r"([a-z0-9-]{3,24})\.(?:blob|dfs)\.[a-z0-9.-]+", re.IGNORECASE)
 _S3_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # how Python shows bytes of argv that are not UTF-8
+_PASSWORD = re.compile(r"[^/?]*:[^/?]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ def _parse(text: str) -> StorageUri:
         raise InvalidUri("The model URI is empty.", "Give storageUri something like s3://bucket/models/llama.")
     if _CONTROL.search(text):
         raise InvalidUri(f"The model URI {text!r} contains control characters.", "Remove them.")
+    if _SURROGATE.search(text):
+        raise InvalidUri(f"The model URI {text!r} is not valid UTF-8.", "Write it in UTF-8.")
     text = text.strip()
     if text.startswith("/"):
         return _file(text)
@@ -141,6 +145,8 @@ def _parse(text: str) -> StorageUri:
     if scheme == WRAPPER:
         return _wrapped(text, rest)
     kind = _KINDS.get(scheme)
+    if kind not in {"hf", "file", "mounted"} and _PASSWORD.match(rest):
+        raise _with_password(scheme)  # first of all, so that no other refusal repeats the text
     if kind is None:
         known = ", ".join(f"{name}://" for name in (*_KINDS, WRAPPER))
         raise InvalidUri(f"{text!r} has the unknown scheme {scheme}://.", f"Known are {known}.")
@@ -148,6 +154,13 @@ def _parse(text: str) -> StorageUri:
         return _file(rest if rest.startswith("/") else f"/{rest}")
     body, query = _split_query(rest, kind)
     return _PARSERS[kind](text, scheme, body, query)
+
+
+def _with_password(scheme: str) -> InvalidUri:
+    return InvalidUri(
+        f"A {scheme}:// URI needs a host or bucket and must not carry a user name or password.",
+        "Put credentials into a secret, not into the URI.",
+    )
 
 
 def _wrapped(text: str, rest: str) -> StorageUri:
@@ -186,10 +199,7 @@ def _azure(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]
 def _http(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
     host, _, path = body.partition("/")
     if not host or "@" in host:
-        raise InvalidUri(
-            f"A {scheme}:// URI needs a host and must not carry a user name or password.",
-            "Put credentials into a secret, not into the URI.",
-        )
+        raise _with_password(scheme)
     azure = _AZURE_HOST.fullmatch(host)
     if azure and ".blob." in host.lower():
         container, _, key = path.partition("/")

@@ -37,7 +37,8 @@ class S3Connection(BaseModel):
         identity: where the signature comes from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # It is part of the plan, whose newer minor versions may say more.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     kind: Literal["s3"] = "s3"
     endpoint_url: str | None = None
@@ -181,7 +182,7 @@ def _storage_config(env: Mapping[str, str]) -> dict[str, str]:
             continue
         try:
             part = json.loads(env[name])
-        except ValueError:
+        except (ValueError, RecursionError):
             part = None
         if not isinstance(part, dict):
             # The text may hold a secret: it is named, never shown.
@@ -199,8 +200,12 @@ def _endpoint(values: Mapping[str, str]) -> str | None:
         return _ACCELERATE if _switch(values, "accelerate", default=False) else None
     if "://" not in text:
         text = ("https://" if _switch(values, "use_https", default=True) else "http://") + text
-    parts = urlsplit(text)
-    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme.lower() in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # brackets, ports and hosts that cannot be; its text may hold a password
+        parts, usable = urlsplit(""), False
+    if not usable:
         raise InvalidConfiguration(
             f"The S3 endpoint {parts.hostname or '(no host)'} is not an http or https URL.",
             "Write it as https://host:port.",
@@ -250,11 +255,10 @@ def _identity(environment: Mapping[str, str], *, anonymous: bool, static: bool) 
         return "anonymous"
     if static:
         return "static"
-    if environment.get("AWS_ROLE_ARN") and environment.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+    given = {name for name, value in environment.items() if value and value.strip()}
+    if {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"} <= given:
         return "web-identity"
-    if environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI") or environment.get(
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
-    ):
+    if {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"} & given:
         return "pod-identity"
     return "ambient"
 

@@ -62,7 +62,7 @@ def unseal(sealed: bytes, token: bytes, weights_uri: str) -> S3Secret:
         envelope = json.loads(sealed)
         version = envelope["version"]
         salt, nonce, box = (base64.b64decode(envelope[name], validate=True) for name in ("salt", "nonce", "box"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise HandoffFailed("The sealed credentials are damaged.", "Delete the pod to start afresh.") from error
     if version != _VERSION:
         raise HandoffFailed(

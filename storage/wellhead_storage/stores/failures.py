@@ -64,10 +64,8 @@ def explain(error: Exception, location: str) -> WellheadError:
         )
     if isinstance(error, (NotFoundError, FileNotFoundError)) or status == 404:
         return ObjectNotFound(f"{location} does not exist.", "Check the path; names are case-sensitive.")
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or status in {
-        401,
-        403,
-    }:
+    refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
+    if refused or status in {401, 403} or code in _KEY_REASONS:  # AWS answers 400 to expired tokens
         return _denied(location, code, status)
     if status in {301, 307, 308} or code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}:
         return InvalidConfiguration(

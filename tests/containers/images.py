@@ -1,0 +1,118 @@
+"""Building a target of our Dockerfile without a network, and unpacking the result."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.containers.workshop import REPOSITORY, digest, digest_files, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tests.containers.base_image import BaseImage
+    from tests.containers.workshop import Workshop
+
+VERSION = "0.0.0-test"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in the store, its configuration, and its files unpacked into a folder."""
+
+    name: str
+    config: Mapping[str, Any]
+    size: int
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables the image sets."""
+        return dict(entry.split("=", 1) for entry in self.config.get("Env") or ())
+
+
+def wheelhouse(workshop: Workshop, python: str, requirements: Sequence[str] = ()) -> Path:
+    """A folder of wheels for that Python: the initializer's, the build backend's, and some more.
+
+    Args:
+        workshop: whose folder keeps it.
+        python: version, as in `3.11`.
+        requirements: what a test needs beyond that, as for pip, without dependencies.
+    """
+    pins = REPOSITORY / "requirements" / "initializer.txt"
+    backend = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["build-system"]["requires"]
+    key = digest(python, pins.read_text(), *backend, "+", *requirements)
+    folder = workshop.folder / f"wheels-{key}"
+    if not folder.exists():
+        unfinished = Path(tempfile.mkdtemp(dir=workshop.folder, prefix="wheels-unfinished-"))
+        options = ("--quiet", "--only-binary", ":all:", "--python-version", python, "--dest", unfinished)
+        pip = (sys.executable, "-m", "pip", "download", *options)
+        run(*pip, "--no-deps", "-r", pins)
+        run(*pip, *backend)
+        for requirement in requirements:  # one by one: they may be two versions of the same package
+            run(*pip, "--no-deps", requirement)
+        unfinished.rename(folder)
+    return folder
+
+
+def build(
+    workshop: Workshop, base: BaseImage, target: str, wheels: Path, arguments: Mapping[str, str] | None = None
+) -> Image:
+    """Build a target on the base image, or find what was built from the very same files."""
+    arguments = {
+        "PYTHON_IMAGE": base.name,
+        "PIP_NO_INDEX": "1",
+        "VERSION": VERSION,
+        **(arguments or {}),
+    }
+    key = digest(digest_files(_context(), REPOSITORY), wheels.name, json.dumps(arguments, sort_keys=True))
+    name = f"localhost/wellhead-test/{target}:{key}"
+    if not workshop.has_image(name):
+        with tempfile.TemporaryDirectory(dir=workshop.folder) as folder:
+            _stage(Path(folder), wheels)
+            options = [f"--build-arg={variable}={value}" for variable, value in arguments.items()]
+            bud = ("bud", "--isolation=chroot", f"--target={target}", f"--tag={name}")
+            workshop.buildah(*bud, *options, ".", cwd=Path(folder))
+        workshop.forget_other_images(name)
+    return _unpack(workshop, name)
+
+
+def _unpack(workshop: Workshop, name: str) -> Image:
+    container = name.rpartition("/")[2].replace(":", "-")
+    if container not in workshop.buildah("containers", "--format", "{{.ContainerName}}").split():
+        workshop.buildah("from", "--name", container, name)
+    root = Path(workshop.buildah("mount", container).strip())
+    config = json.loads(workshop.buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
+    return Image(name, config, _size(root), root)
+
+
+def _size(root: Path) -> int:
+    inodes = {(status.st_dev, status.st_ino): status.st_size for status in map(Path.lstat, root.rglob("*"))}
+    return sum(inodes.values())
+
+
+def _context() -> Iterator[Path]:
+    """The files of the repository that the Dockerfile reads: what `.dockerignore` lets through."""
+    for name in ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
+        yield REPOSITORY / name
+    yield from (REPOSITORY / "requirements").glob("*.txt")
+    for folder in ("storage/wellhead_storage", "runtime/wellhead_runtime"):
+        for path in (REPOSITORY / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path
+
+
+def _stage(folder: Path, wheels: Path) -> None:
+    for file in _context():
+        copy = folder / file.relative_to(REPOSITORY)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, copy)
+    shutil.copytree(wheels, folder / "build" / "wheelhouse")
+    # What a developer's checkout has lying about must not get into an image.
+    (folder / ".env").write_text("AWS_SECRET_ACCESS_KEY=must-stay-outside\n")

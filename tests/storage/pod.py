@@ -1,0 +1,151 @@
+"""`wellhead init` as a child process that gets what a pod's init container gets, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wellhead_storage.plan import Plan, read_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOKEN = "header.payload.signature-of-a-service-account-token"
+WELLHEAD = str(Path(sys.executable).with_name("wellhead"))
+NOBODY = 65534
+LIMIT = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an init container ended.
+
+    Attributes:
+        exit_code: of the process.
+        stderr: the container's log.
+        message: what it left as termination message.
+        seconds: wall time.
+    """
+
+    exit_code: int
+    stderr: str
+    message: str
+    seconds: float
+
+    @property
+    def sentence(self) -> str:
+        """The last line of the log, which is the whole termination message."""
+        lines = self.stderr.splitlines()
+        assert lines, "it said nothing"
+        assert lines[-1] == self.message, (lines[-1], self.message)
+        return self.message
+
+
+class Pod:
+    """A pod's volume, token and termination log, and the variables of its init container."""
+
+    def __init__(self, folder: Path, credentials: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.destination = folder / "models"
+        self.token = folder / "token"
+        self.token.write_text(TOKEN)
+        self.termination_log = folder / "termination-log"
+        self.termination_log.touch()
+        self.termination_log.chmod(0o666)
+        self.environment = {
+            "PATH": os.defpath,
+            "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+            "KUBERNETES_SERVICE_PORT": "443",
+            "WELLHEAD_ENGINE": "vllm",
+            "WELLHEAD_MODE": "",  # a missing annotation
+            "WELLHEAD_SERVICE_ACCOUNT_TOKEN": str(self.token),
+            "WELLHEAD_TERMINATION_LOG": str(self.termination_log),
+            **credentials,
+        }
+
+    def start(
+        self,
+        *arguments: str | Path,
+        user: int | None = None,
+        umask: int = -1,
+        command: tuple[str, ...] = (WELLHEAD, "init"),
+        **environment: str | None,
+    ) -> subprocess.Popen[str]:
+        """Start the container: a URI (then the volume is DEST), or pairs of URI and folder."""
+        self.termination_log.write_text("")
+        given = arguments if len(arguments) > 1 else (*arguments, self.destination)
+        merged = {**self.environment, **environment}
+        return subprocess.Popen(
+            [*command, *map(str, given)],
+            cwd="/",
+            env={name: value for name, value in merged.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            umask=umask,
+        )
+
+    def init(
+        self,
+        *arguments: str | Path,
+        user: int | None = None,
+        umask: int = -1,
+        command: tuple[str, ...] = (WELLHEAD, "init"),
+        **environment: str | None,
+    ) -> Outcome:
+        """Run the container to its end; variables given as None are unset."""
+        begin = time.monotonic()
+        with self.start(*arguments, user=user, umask=umask, command=command, **environment) as process:
+            try:
+                return self.wait(process, begin)
+            finally:
+                process.kill()
+
+    def wait(self, process: subprocess.Popen[str], begin: float) -> Outcome:
+        """The end of a container that was started at `begin`."""
+        _, stderr = process.communicate(timeout=LIMIT)
+        return Outcome(process.returncode, stderr, self.termination_log.read_text(), time.monotonic() - begin)
+
+    @property
+    def plan(self) -> Plan:
+        """The load plan."""
+        plan = read_plan(self.destination)
+        assert plan is not None, "there is no plan"
+        return plan
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Every file of the volume but Wellhead's own."""
+        return {name: data for name, data in contents(self.destination).items() if not name.startswith(".wellhead/")}
+
+    @property
+    def own_files(self) -> list[str]:
+        """Wellhead's own files, relative to `.wellhead`."""
+        return sorted(contents(self.destination / ".wellhead"))
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the volume holds nothing, not even a folder."""
+        return not self.destination.is_dir() or not list(self.destination.iterdir())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its relative name."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def may_be_another_user() -> bool:
+    """Whether a child can be another user that still reaches our Python."""
+    roads = {Path(sys.prefix).resolve(), Path(sys.executable).resolve(), Path(__file__).resolve()}
+    ways = {parent for road in roads for parent in road.parents}
+    return os.getuid() == 0 and all(way.stat().st_mode & 0o001 for way in ways)

@@ -1,0 +1,178 @@
+"""`auto` streams where it can and downloads where it cannot, saying why; `stream` never downloads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.storage.model import BUCKET, INDEX, Model, one_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.storage.pod import Pod
+
+
+
+def nothing(model: Model) -> None:
+    """The model stays as it is."""
+
+
+def pytorch(model: Model) -> None:
+    model.delete(INDEX, *model.shards)
+    model.put("pytorch_model.bin", b"weights")
+
+
+def gguf(model: Model) -> None:
+    model.delete(INDEX, *model.shards)
+    model.put("model-Q4_K_M.gguf", b"GGUF")
+
+
+def mistral(model: Model) -> None:
+    model.delete(INDEX, *model.shards)
+    model.put("params.json", b"{}")
+    model.put("consolidated.safetensors", one_tensor("layers.0.weight"))
+
+
+def consolidated_beside_shards(model: Model) -> None:
+    model.put("consolidated.safetensors", one_tensor("layers.0.weight"))
+
+
+def stray_beside_index(model: Model) -> None:
+    model.put("extra.safetensors", one_tensor("extra.weight"))
+
+
+def torchao(model: Model) -> None:
+    model.change_config(quantization_config={"quant_method": "torchao"})
+
+
+def ultravox(model: Model) -> None:
+    model.change_config(architectures=["UltravoxModel"])
+
+
+def adapter(model: Model) -> None:
+    model.delete("config.json", INDEX, *model.shards)
+    model.put("adapter_config.json", b"{}")
+    model.put("adapter_model.safetensors", one_tensor("lora_A.weight"))
+
+
+def in_subfolder(model: Model) -> None:
+    model.delete(INDEX, *model.shards)
+    model.put("transformer/model.safetensors", one_tensor("weight"))
+
+
+def no_weights(model: Model) -> None:
+    model.delete(INDEX, *model.shards)
+
+
+OBSTACLES: dict[str, tuple[Callable[[Model], None], dict[str, str], str]] = {
+    "PyTorch files": (pytorch, {}, "its weights are PyTorch files; only safetensors can be streamed"),
+    "GGUF": (gguf, {}, "its weights are GGUF; only safetensors can be streamed"),
+    "Mistral's layout": (
+        mistral,
+        {},
+        "its weights are in Mistral's own layout (consolidated*.safetensors), which vLLM cannot stream",
+    ),
+    "both layouts": (
+        consolidated_beside_shards,
+        {},
+        "consolidated.safetensors lies beside the chosen shards (1 such files), and vLLM would stream both",
+    ),
+    "a shard that the index does not name": (
+        stray_beside_index,
+        {},
+        "extra.safetensors lies beside the chosen shards (1 such files), and vLLM would stream both",
+    ),
+    "torchao": (torchao, {}, "it is quantised with torchao, which needs vLLM's default loader"),
+    "a model that reads more": (
+        ultravox,
+        {},
+        "UltravoxModel needs weight files that vLLM's streaming loader does not read",
+    ),
+    "an adapter": (adapter, {}, "it is a LoRA adapter, which vLLM reads from a directory"),
+    "a subfolder": (
+        in_subfolder,
+        {},
+        "its weights are in subfolders, which vLLM's streaming loader does not list",
+    ),
+    "no weights": (no_weights, {}, "it holds no weight files"),
+    "no verification of TLS": (
+        nothing,
+        {"S3_VERIFY_SSL": "0"},
+        "TLS verification is switched off (S3_VERIFY_SSL), which the streamer cannot honour",
+    ),
+    "no token": (
+        nothing,
+        {"WELLHEAD_SERVICE_ACCOUNT_TOKEN": "/nowhere/token"},
+        "no service-account token is mounted, so the credentials cannot be sealed for the engine",
+    ),
+}
+EACH_OBSTACLE = pytest.mark.parametrize(("change", "environment", "reason"), OBSTACLES.values(), ids=OBSTACLES)
+
+
+@EACH_OBSTACLE
+def test_auto_downloads_what_cannot_be_streamed(
+    pod: Pod, model: Model, change: Callable[[Model], None], environment: Mapping[str, str], reason: str
+) -> None:
+    change(model)
+    outcome = pod.init(model.uri, **environment)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (pod.plan.mode, pod.plan.reasons) == ("download", (reason,))
+    assert f"download {model.uri}: {reason}" in outcome.stderr
+    weights = {file.name: file.size for file in pod.plan.weights.files}
+    assert {name: len(data) for name, data in pod.files.items() if name in weights} == weights
+    assert pod.own_files == ["plan.json"]
+
+
+@EACH_OBSTACLE
+@pytest.mark.parametrize("wish", ["mode", "wrapper"])
+def test_stream_is_refused_where_it_cannot_work(
+    pod: Pod, model: Model, change: Callable[[Model], None], environment: Mapping[str, str], reason: str, wish: str
+) -> None:
+    change(model)
+    if wish == "mode":
+        outcome = pod.init(model.uri, WELLHEAD_MODE="stream", **environment)
+        hint = "Use mode auto or download."
+    else:
+        outcome = pod.init(f"runai_streamer://{model.uri}", **environment)
+        hint = "Use mode auto or download and drop runai_streamer://."
+    assert outcome.exit_code == 14
+    assert outcome.sentence == f"{model.uri} cannot be streamed: {reason}. {hint}"
+    assert pod.is_untouched
+
+
+def test_several_obstacles_are_all_named(pod: Pod, model: Model) -> None:
+    torchao(model)
+    consolidated_beside_shards(model)
+    assert pod.init(model.uri, S3_VERIFY_SSL="false").exit_code == 0
+    assert len(pod.plan.reasons) == 3
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("auto", "s3:// can be streamed"), ("stream", "mode stream was asked for")])
+def test_a_whole_safetensors_model_is_streamed(pod: Pod, llama: Model, mode: str, reason: str) -> None:
+    assert pod.init(llama.uri, WELLHEAD_MODE=mode).exit_code == 0
+    assert pod.plan.mode == "stream"
+    assert pod.plan.reasons[0] == reason
+
+
+@pytest.mark.parametrize("mode", ["", "auto", "download"])
+def test_the_wrapper_streams_without_any_annotation(pod: Pod, llama: Model, mode: str) -> None:
+    outcome = pod.init(f"runai_streamer://{llama.uri}", WELLHEAD_ENGINE=None, WELLHEAD_MODE=mode or None)
+    assert outcome.exit_code == 0, outcome.stderr
+    plan = pod.plan
+    assert (plan.mode, plan.loader) == ("stream", "runai_streamer")
+    assert plan.reasons[0] == "runai_streamer:// asks for streaming"
+    assert (plan.uri, plan.weights.uri) == (f"runai_streamer://{llama.uri}", llama.uri)
+
+
+def test_the_scheme_may_be_written_in_capitals(pod: Pod, llama: Model) -> None:
+    assert pod.init(f"S3://{BUCKET}/llama/").exit_code == 0
+    assert pod.plan.weights.uri == llama.uri
+
+
+@pytest.mark.parametrize("change", [nothing, pytorch, adapter], ids=["safetensors", "PyTorch", "adapter"])
+def test_download_downloads_anything(pod: Pod, model: Model, change: Callable[[Model], None]) -> None:
+    change(model)
+    assert pod.init(model.uri, WELLHEAD_MODE="download").exit_code == 0
+    assert (pod.plan.mode, pod.plan.reasons) == ("download", ("mode download was asked for",))

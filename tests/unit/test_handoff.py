@@ -1,0 +1,90 @@
+"""What the initializer leaves for the engine: sealed credentials or a reason, and the CA bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.builders import make_credentials, make_secret, shown
+from wellhead_storage.credentials.s3 import Identity, S3Connection
+from wellhead_storage.credentials.seal import unseal
+from wellhead_storage.errors import HandoffFailed
+from wellhead_storage.handoff import connection_for_engine, remove_sealed, seal_for_engine, sealed_path
+from wellhead_storage.plan import CredentialsTravel
+from wellhead_storage.settings import Settings
+
+URI = "s3://models/llama"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    token = tmp_path / "token"
+    token.write_text("the token\n")
+    return Settings(service_account_token=token)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "models"
+    path.mkdir()
+    return path
+
+
+def test_keys_are_sealed(folder: Path, settings: Settings) -> None:
+    secret = make_secret("AK", "sk", "tok")
+    travel = seal_for_engine(make_credentials(secret=secret), folder, URI, settings)
+    assert travel == CredentialsTravel(handoff="sealed", identity="static")
+    path = folder / ".wellhead" / "credentials.sealed"
+    assert sealed_path(folder) == path
+    assert path.stat().st_mode & 0o777 == 0o644, "sealed: another user may read it"
+    assert shown(unseal(path.read_bytes(), b"the token", URI)) == shown(secret)
+
+
+@pytest.mark.parametrize("identity", ["anonymous", "web-identity", "pod-identity", "ambient"])
+def test_nothing_travels_where_nothing_is_secret(folder: Path, settings: Settings, identity: Identity) -> None:
+    travel = seal_for_engine(make_credentials(identity), folder, URI, settings)
+    assert travel == CredentialsTravel(handoff="none", identity=identity)
+    assert not sealed_path(folder).exists()
+
+
+def test_switched_off(folder: Path, settings: Settings) -> None:
+    off = settings.model_copy(update={"handoff": "off"})
+    assert seal_for_engine(make_credentials(), folder, URI, off) == CredentialsTravel(handoff="off", identity="static")
+    assert not sealed_path(folder).exists()
+
+
+def test_no_token(folder: Path, tmp_path: Path) -> None:
+    settings = Settings(service_account_token=tmp_path / "none")
+    with pytest.raises(HandoffFailed) as caught:
+        seal_for_engine(make_credentials(), folder, URI, settings)
+    assert str(tmp_path / "none") in caught.value.problem
+    assert "automountServiceAccountToken" in caught.value.hint
+    assert not sealed_path(folder).exists()
+
+
+def test_no_token_is_needed_for_cloud_identity(folder: Path, tmp_path: Path) -> None:
+    settings = Settings(service_account_token=tmp_path / "none")
+    assert seal_for_engine(make_credentials("web-identity"), folder, URI, settings).handoff == "none"
+
+
+def test_the_ca_bundle_goes_along(folder: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "cabundle.crt"
+    bundle.write_bytes(b"-----BEGIN CERTIFICATE-----\n")
+    link = S3Connection(endpoint_url="https://s3.example", ca_bundle=str(bundle))
+    found = connection_for_engine(link, folder)
+    assert found == link.model_copy(update={"ca_bundle": str(folder / ".wellhead" / "ca-bundle.pem")})
+    assert Path(found.ca_bundle or "").read_bytes() == bundle.read_bytes()
+
+
+def test_no_ca_bundle(folder: Path) -> None:
+    link = S3Connection(endpoint_url="https://s3.example")
+    assert connection_for_engine(link, folder) == link
+    assert list(folder.iterdir()) == []
+
+
+def test_forgetting_what_an_earlier_run_sealed(folder: Path, settings: Settings) -> None:
+    remove_sealed(folder)
+    seal_for_engine(make_credentials(), folder, URI, settings)
+    remove_sealed(folder)
+    assert not sealed_path(folder).exists()

@@ -1,0 +1,107 @@
+"""Which store serves a URI; nothing here makes a request."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+from obstore.store import S3Store
+
+from wellhead_storage.errors import AccessDenied, InvalidConfiguration, InvalidUri
+from wellhead_storage.stores.folder import ObstoreFolder
+from wellhead_storage.stores.opening import Opened, open_store
+from wellhead_storage.uri import parse
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "wJal"}
+
+
+def s3_config(opened: Opened) -> dict[str, object]:
+    """What obstore was told."""
+    store = cast("S3Store", cast("ObstoreFolder", opened.store)._store)
+    return {name.removeprefix("aws_"): value for name, value in store.config.items()}
+
+
+CONFIGS: dict[str, tuple[str, dict[str, str], dict[str, object]]] = {
+    "MinIO": (
+        "s3://models/llama",
+        KEYS | {"AWS_ENDPOINT_URL": "http://minio:9000"},
+        {"endpoint": "http://minio:9000", "virtual_hosted_style_request": False},
+    ),
+    "MinIO by the URI": (
+        "s3://models/llama?endpoint=http://minio:9000&region=eu",
+        KEYS,
+        {"endpoint": "http://minio:9000", "region": "eu", "virtual_hosted_style_request": False},
+    ),
+    "an endpoint with the bucket in its host": (
+        "s3://models/llama",
+        KEYS | {"AWS_ENDPOINT_URL": "https://s3.example:9443", "S3_USER_VIRTUAL_BUCKET": "true"},
+        {"endpoint": "https://models.s3.example:9443", "virtual_hosted_style_request": True},
+    ),
+    "AWS": (
+        "s3://models/llama",
+        KEYS | {"AWS_DEFAULT_REGION": "eu-1"},
+        {"region": "eu-1", "virtual_hosted_style_request": True},
+    ),
+    "AWS, a bucket with dots": ("s3://my.models/llama", KEYS, {"virtual_hosted_style_request": False}),
+    "anonymous": ("s3://models/llama", {"awsAnonymousCredential": "true"}, {"skip_signature": True}),
+    "temporary keys": (
+        "s3://models/llama",
+        KEYS | {"AWS_SESSION_TOKEN": "tok"},
+        {"access_key_id": "AKIA", "secret_access_key": "wJal", "session_token": "tok"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_s3(case: str) -> None:
+    text, environment, expected = CONFIGS[case]
+    opened = open_store(parse(text), environment)
+    config = s3_config(opened)
+    for name, value in expected.items():
+        assert str(config[name]).lower() == str(value).lower()
+    assert opened.credentials is not None
+    assert opened.store.uri == parse(text)
+
+
+def test_no_credentials_for_a_store_that_is_not_aws_is_said_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(AccessDenied) as caught:
+        open_store(parse("s3://models/llama"), {"AWS_ENDPOINT_URL": "http://minio:9000"})
+    assert time.monotonic() - began < 5, "no metadata service is asked"
+    assert "AWS_ACCESS_KEY_ID" in caught.value.hint
+    assert "awsAnonymousCredential" in caught.value.hint
+
+
+def test_aws_itself_may_have_an_instance_role() -> None:
+    opened = open_store(parse("s3://models/llama"), {})
+    assert opened.credentials is not None
+    assert not opened.credentials.usable
+
+
+def test_malformed_credentials() -> None:
+    with pytest.raises(InvalidConfiguration):
+        open_store(parse("s3://models/llama"), {"STORAGE_CONFIG": "x"})
+
+
+def test_local(tmp_path: Path) -> None:
+    opened = open_store(parse(str(tmp_path)), KEYS)
+    assert opened.credentials is None, "nothing to hand over"
+    assert opened.store.objects() == []
+
+
+@pytest.mark.parametrize("text", ["pvc://claim/llama", "oci://registry.example/llama:1"])
+def test_what_kserve_mounts_itself(text: str) -> None:
+    with pytest.raises(InvalidUri, match="mounted by KServe itself"):
+        open_store(parse(text), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["gs://models/llama", "az://models/llama", "hf://org/model", "https://example.org/x", "model-registry://m", "hdfs://n/x"],
+)
+def test_what_this_release_does_not_serve(text: str) -> None:
+    with pytest.raises(InvalidUri, match=f"{text.partition('://')[0]}:// is not served by this release") as caught:
+        open_store(parse(text), {})
+    assert caught.value.exit_code == 10

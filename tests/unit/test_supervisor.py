@@ -1,0 +1,288 @@
+"""The engine's process, with tiny real ones in its place. Each test supervises in a process of its own, whose signal
+handlers disturb nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+# What `wellhead serve` does at its end; the engine is this interpreter with the code in argv[1].
+DRIVER = """
+import os, sys
+from wellhead_runtime.supervisor import Supervisor
+from wellhead_storage.failing import run_to_exit
+from wellhead_storage.logs import configure
+from wellhead_storage.settings import Settings
+configure(Settings())
+supervisor = Supervisor([sys.executable, "-S", "-c", "import os, signal, sys, time\\n" + sys.argv[1]], os.environ)
+{before}
+run_to_exit(supervisor.run, os.environ)
+"""
+READY = "print('INFO:     Application startup complete.', flush=True)"
+SUBREAPER = "import ctypes; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)"  # as process 1 of a container: orphans are ours
+LIMIT = 30
+
+
+@contextmanager
+def supervised(engine: str, before: str = "", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER.format(before=before), engine],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(engine: str, before: str = "", **environment: str) -> tuple[int, bytes, str]:
+    with supervised(engine, before, **environment) as process:
+        out, err = process.communicate(timeout=LIMIT)
+    return process.returncode, out, err.decode()
+
+
+def sentence(err: str) -> str:
+    return err.rstrip("\n").splitlines()[-1]
+
+
+# How it ends -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("engine", "code", "words"),
+    [
+        ("sys.exit(1)", 1, "vLLM ended before it was ready (exit code 1): it gave no reason."),
+        ("sys.exit(7)", 7, "vLLM ended before it was ready (exit code 7): it gave no reason."),
+        ("pass", 20, "vLLM ended before it was ready (exit code 0): it gave no reason."),
+        (f"{READY}; sys.exit(3)", 3, "vLLM ended after it was ready (exit code 3): it gave no reason."),
+        (f"{READY}", 20, "vLLM ended after it was ready (exit code 0): it gave no reason."),
+        ("os.kill(os.getpid(), 11)", 139, "vLLM ended before it was ready (signal SIGSEGV): it gave no reason."),
+        ("os.kill(os.getpid(), 15)", 143, "vLLM ended before it was ready (signal SIGTERM): it gave no reason."),
+        (
+            "os.kill(os.getpid(), 9)",
+            137,
+            "vLLM ended before it was ready (signal SIGKILL): it was killed, most likely for memory.",
+        ),
+        ("raise KeyError('x')", 1, "vLLM ended before it was ready (exit code 1): KeyError: 'x'."),
+    ],
+)
+def test_its_end_is_explained_and_its_code_kept(tmp_path: Path, engine: str, code: int, words: str) -> None:
+    log = tmp_path / "termination-log"
+    ended, _, err = run(engine, WELLHEAD_TERMINATION_LOG=str(log))
+    assert ended == code, "0 would show nothing in KServe"
+    assert sentence(err).startswith(words)
+    assert log.read_text() == sentence(err)
+
+
+def test_ready_is_noticed_in_pieces_and_on_either_stream() -> None:
+    engine = "w = sys.stderr.write; w('x: Application sta'); sys.stderr.flush(); time.sleep(0.1); w('rtup complete.\\n'); sys.exit(3)"
+    _, _, err = run(engine)
+    assert "ended after it was ready" in sentence(err)
+
+
+def test_a_known_cause_is_named() -> None:
+    _, _, err = run("sys.exit('Exception: libstreamer due to: b\\'File access error\\'\\nhttp_status=403')")
+    assert "(403)" in sentence(err)
+    assert "s3:GetObject" in sentence(err)
+
+
+def test_the_last_lines_are_shown_again_above_the_sentence() -> None:
+    _, out, err = run("for n in range(300): print('line', n)\nprint(); sys.stdout.flush(); sys.exit('last word')")
+    assert out.splitlines()[:2] == [b"line 0", b"line 1"]
+    lines = err.splitlines()
+    again = [line for line in lines if line.startswith("  ")]
+    assert len(again) == 20
+    assert "  line 299" in again
+    assert "  last word" in again
+    assert "  " not in again, "empty lines say nothing"
+    assert lines.index(again[0]) > next(n for n, line in enumerate(lines) if "the engine's last lines:" in line)
+
+
+# Its surroundings ------------------------------------------------------------------------------------------------
+
+
+def test_output_passes_through_byte_for_byte() -> None:
+    engine = "os.write(1, b'\\xff\\x00a\\r\\n' * 3 + b'no newline'); os.write(2, b'\\x1b[31mred'); sys.exit(1)"
+    _, out, err = run(engine)
+    assert out == b"\xff\x00a\r\n" * 3 + b"no newline"
+    assert err.startswith("\x1b[31mred")
+
+
+def test_much_output_on_both_streams_blocks_nobody() -> None:
+    engine = "for _ in range(300): os.write(1, b'o' * 9999 + b'\\n'); os.write(2, b'e' * 9999 + b'\\n')\nsys.exit(1)"
+    _, out, err = run(engine)
+    assert len(out) == 300 * 10_000
+    assert err.count("e" * 9999 + "\n") >= 300
+
+
+def test_output_arrives_while_it_runs() -> None:
+    with supervised(f"{READY}; time.sleep(60)") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"INFO:     Application startup complete.\n"
+        assert process.poll() is None
+
+
+def test_its_environment_is_exactly_what_was_given() -> None:
+    engine = "import json; print(json.dumps(dict(os.environ))); sys.exit(1)"
+    _, out, _ = run(engine, "supervisor._environment = {'ONLY': 'this'}")
+    found = json.loads(out)
+    assert {name: value for name, value in found.items() if name != "LC_CTYPE"} == {"ONLY": "this"}
+
+
+def test_it_has_no_input_and_a_session_of_its_own() -> None:
+    """A terminal's Ctrl-C reaches it through us, once."""
+    _, out, _ = run("print(sys.stdin.read() == '', os.getsid(0) == os.getpid()); sys.exit(1)")
+    assert out == b"True True\n"
+
+
+# Signals ---------------------------------------------------------------------------------------------------------
+
+POLITE = """
+def stop(number, frame):
+    print('stopped by', number, flush=True)
+    sys.exit({code})
+signal.signal(signal.SIGTERM, stop); signal.signal(signal.SIGINT, stop)
+print('up', flush=True)
+time.sleep(60)
+"""
+STUBBORN = """
+signal.signal(signal.SIGTERM, lambda *_: print('no', flush=True)); signal.signal(signal.SIGINT, signal.SIG_IGN)
+print('up', flush=True)
+while True: time.sleep(60)
+"""
+
+
+def stop(process: subprocess.Popen[bytes], *numbers: int) -> tuple[int, bytes, str, float]:
+    """Wait until it is up, send the signals, wait for the end."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    asked, read = time.monotonic(), b""
+    process.send_signal(numbers[0])
+    for number in numbers[1:]:
+        read += process.stdout.readline()
+        process.send_signal(number)
+    out, err = process.communicate(timeout=LIMIT)
+    return process.returncode, read + out, err.decode(), time.monotonic() - asked
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("code", [0, 5])
+def test_a_stop_is_forwarded_and_is_no_failure(number: signal.Signals, code: int) -> None:
+    with supervised(POLITE.format(code=code)) as process:
+        ended, out, err, _ = stop(process, number)
+    assert ended == code
+    assert out == f"stopped by {int(number)}\n".encode()
+    assert "vLLM ended" not in err
+    assert re.search(rf"the engine stopped with code {code}$", err.strip())
+
+
+def test_an_engine_without_handlers_stops_as_shells_say_it() -> None:
+    with supervised("print('up', flush=True); time.sleep(60)") as process:
+        ended, _, err, _ = stop(process, signal.SIGTERM)
+    assert ended == 143
+    assert "vLLM ended" not in err
+
+
+def test_a_second_signal_kills_an_engine_that_ignores_the_first() -> None:
+    with supervised(STUBBORN) as process:
+        ended, out, _, took = stop(process, signal.SIGTERM, signal.SIGTERM)
+    assert (ended, out) == (137, b"no\n")
+    assert took < 15
+
+
+def test_a_signal_before_there_is_an_engine_is_not_lost() -> None:
+    ended, _, err = run("time.sleep(60)", "supervisor._forward(15, None)")
+    assert ended == 143
+    assert "vLLM ended" not in err
+
+
+# Processes that it leaves ----------------------------------------------------------------------------------------
+
+
+def alive(pid: int) -> bool:
+    """Running, and not merely a zombie that this machine's process 1 has not collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_do_not_outlive_a_crashed_engine() -> None:
+    """Nor does their hold on the pipes delay the end."""
+    engine = "pid = os.fork()\nif not pid: time.sleep(60)\nprint(pid, flush=True); os._exit(3)"
+    began = time.monotonic()
+    ended, out, _ = run(engine)
+    assert ended == 3
+    assert time.monotonic() - began < 4, "the pipes of a living worker would keep us for five seconds each"
+    deadline = time.monotonic() + 10
+    while alive(int(out)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive(int(out))
+
+
+def test_workers_do_not_outlive_an_engine_that_is_killed() -> None:
+    engine = "pid = os.fork()\nif not pid:\n    signal.signal(15, signal.SIG_IGN); time.sleep(60)\n" + STUBBORN.replace(
+        "print('up'", "print(pid, flush=True); print('up'"
+    )
+    with supervised(engine) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        ended, _, err, _ = stop(process, signal.SIGTERM, signal.SIGTERM)
+    assert ended == 137, err
+    deadline = time.monotonic() + 10
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not alive(worker)
+
+
+def test_orphans_are_collected_while_the_engine_runs() -> None:
+    engine = """
+read, write = os.pipe()
+if not os.fork():
+    orphan = os.fork()
+    if orphan:
+        os.write(write, str(orphan).encode())
+    os._exit(0)
+os.wait()
+orphan = int(os.read(read, 99))
+deadline = time.monotonic() + 10
+while os.path.exists(f'/proc/{orphan}') and time.monotonic() < deadline:
+    time.sleep(0.01)
+print('collected' if not os.path.exists(f'/proc/{orphan}') else 'a zombie')
+sys.exit(1)
+"""
+    ended, out, _ = run(engine, SUBREAPER)
+    assert (ended, out) == (1, b"collected\n")
+
+
+def test_an_orphan_that_ends_is_not_taken_for_the_engine() -> None:
+    engine = f"""
+if not os.fork():
+    if not os.fork():
+        time.sleep(0.1)
+        os._exit(9)
+    os._exit(8)
+os.wait(); time.sleep(0.3)
+{READY}; sys.exit(4)
+"""
+    ended, _, err = run(engine, SUBREAPER)
+    assert ended == 4
+    assert "after it was ready (exit code 4)" in err
+
+
+def test_this_machine_can_show_what_the_tests_above_look_for() -> None:
+    assert alive(os.getpid())
+    assert not alive(2**22 + 1)

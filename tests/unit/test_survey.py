@@ -1,0 +1,164 @@
+"""One look at a model folder: few round trips, every fault found before anything large is fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkpoint import shard_names, tiny_checkpoint
+from tests.unit.memory_store import MemoryStore, of_folder
+from wellhead_storage.checkpoint import TensorFacts
+from wellhead_storage.download.staging import Staging
+from wellhead_storage.download.workers import Workers
+from wellhead_storage.errors import IncompleteCheckpoint, IntegrityError, ObjectNotFound
+from wellhead_storage.inventory import INDEX
+from wellhead_storage.safetensors_header import LENGTH_BYTES, header_length, parse_header
+from wellhead_storage.survey import Survey, list_objects, survey
+
+SHARDS = shard_names(3)
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Staging:
+    made = Staging(tmp_path / "models")
+    made.reset()
+    return made
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    pool = Workers(8)
+    yield pool
+    pool.abandon()
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> dict[str, bytes]:
+    return of_folder(tiny_checkpoint(tmp_path / "source", shards=3, tensors_per_shard=2, tensor_bytes=4096))
+
+
+def look(content: dict[str, bytes], staging: Staging, workers: Workers) -> tuple[Survey, MemoryStore]:
+    store = MemoryStore(content)
+    return survey(store, list_objects(store, staging), staging, workers), store
+
+
+def test_a_whole_checkpoint(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+    found, _ = look(content, staging, workers)
+    assert found.inventory.layout == "safetensors"
+    assert [item.name for item in found.inventory.weights] == SHARDS
+    assert found.facts == TensorFacts(tensors=6, largest=4096, dtypes={"BF16": 6})
+    assert found.config == json.loads(content["config.json"])
+    for name, header in found.headers.items():
+        length = LENGTH_BYTES + header_length(content[name], len(content[name]))
+        assert header == parse_header(content[name][:length])
+
+
+def test_only_headers_of_the_weights_are_read(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+    found, store = look(content, staging, workers)
+    assert store.bytes_read(".safetensors") == sum(len(header.raw) for header in found.headers.values())
+    assert len(store.reads) == 2 * len(SHARDS) + len(found.inventory.metadata), "two reads a shard, one a small file"
+
+
+def test_the_metadata_is_staged_and_not_published(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+    look(content, staging, workers)
+    assert staging.read("config.json") == content["config.json"]
+    assert not (staging.destination / "config.json").exists()
+
+
+def test_one_file_without_an_index(tmp_path: Path, staging: Staging, workers: Workers) -> None:
+    content = of_folder(tiny_checkpoint(tmp_path / "one", shards=1))
+    found, _ = look(content, staging, workers)
+    assert list(found.headers) == ["model.safetensors"]
+
+
+def test_other_layouts_are_not_read_into(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+    pytorch = {name: data for name, data in content.items() if not name.startswith("model")} | {"model.bin": b"x" * 99}
+    found, store = look(pytorch, staging, workers)
+    assert (found.inventory.layout, found.headers, found.facts.tensors) == ("pytorch", {}, 0)
+    assert store.bytes_read(".bin") == 0
+
+
+@pytest.mark.parametrize("config", [b"{not json", b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_config_is_vllms_business(
+    content: dict[str, bytes], staging: Staging, workers: Workers, config: bytes
+) -> None:
+    found, _ = look(content | {"config.json": config}, staging, workers)
+    assert found.config is None
+
+
+# Faults ----------------------------------------------------------------------------------------------------------
+
+
+FAULTS: list[tuple[str, bytes | None, str]] = [
+    (SHARDS[1], None, "is missing: model.safetensors.index.json names it"),
+    (SHARDS[1], b"", "is empty"),
+    (SHARDS[1], b"<html>", "is damaged: it is shorter than"),
+    (SHARDS[1], b"<!DOCTYPE html><html>Not found</html>", "is damaged: it does not begin with"),
+    (SHARDS[1], (5).to_bytes(8, "little") + b"{nope", "is damaged: its safetensors header is not valid JSON"),
+    (SHARDS[1], (999).to_bytes(8, "little") + b"{}", "is damaged: it is truncated"),
+    (INDEX, b"{}", "is not a safetensors index"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "words"), FAULTS, ids=[words for _, _, words in FAULTS])
+def test_faults(
+    content: dict[str, bytes], staging: Staging, workers: Workers, name: str, data: bytes | None, words: str
+) -> None:
+    del content[name]
+    if data is not None:
+        content[name] = data
+    with pytest.raises(IncompleteCheckpoint) as caught:
+        look(content, staging, workers)
+    assert f"s3://models/llama/{name} {words}" in caught.value.problem
+    assert caught.value.exit_code == 13
+
+
+@pytest.mark.parametrize("cut", [1, 4096])
+def test_a_truncated_shard(content: dict[str, bytes], staging: Staging, workers: Workers, cut: int) -> None:
+    content[SHARDS[2]] = content[SHARDS[2]][:-cut]
+    with pytest.raises(IncompleteCheckpoint, match=rf"{SHARDS[2]} is truncated: [\d,]+ bytes, its header needs"):
+        look(content, staging, workers)
+
+
+def test_an_index_of_another_checkpoint(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+    index = json.loads(content[INDEX])
+    index["weight_map"]["model.norm.weight"] = SHARDS[0]
+    content[INDEX] = json.dumps(index).encode()
+    with pytest.raises(IncompleteCheckpoint, match=r"lacks the tensor 'model\.norm\.weight'"):
+        look(content, staging, workers)
+
+
+def test_all_shards_are_missing(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+    """Not taken for a model without weights."""
+    for name in SHARDS:
+        del content[name]
+    with pytest.raises(IncompleteCheckpoint, match=rf"{SHARDS[0]} is missing \(and 2 more\)"):
+        look(content, staging, workers)
+
+
+# The listing -----------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_folder(staging: Staging) -> None:
+    with pytest.raises(ObjectNotFound, match="s3://models/llama holds no objects"):
+        list_objects(MemoryStore({}), staging)
+
+
+def test_markers_are_no_objects(staging: Staging) -> None:
+    found = list_objects(MemoryStore({"sub": b"", "sub/a.json": b"x"}), staging)
+    assert [item.name for item in found] == ["sub/a.json"]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../x", "a//b", "a\nb", "x" * 300])
+def test_hostile_keys_end_the_listing(staging: Staging, name: str) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        list_objects(MemoryStore({"config.json": b"{}", name: b"x"}), staging)
+    assert caught.value.exit_code == 17
+
+
+def test_a_file_that_is_also_a_folder(staging: Staging) -> None:
+    with pytest.raises(IntegrityError, match="'a' is also the folder of 'a/b'"):
+        list_objects(MemoryStore({"a": b"x", "a/b": b"y"}), staging)
