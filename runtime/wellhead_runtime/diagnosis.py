@@ -11,6 +11,17 @@ from collections.abc import Iterable
 
 _CAUSES: tuple[tuple[str, str, str], ...] = (
     (
+        (r"An error occurred \((?P<code>InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|ExpiredToken|InvalidToken|403)"
+        r"\) when calling"),
+        "the store refused to list the weights",
+        "Check the credentials of the engine's container; its own win over those of the initializer.",
+    ),
+    (
+        r"An error occurred \((?P<code>NoSuchBucket|404)\) when calling",
+        "the streamer found no such bucket",
+        "Check the endpoint that the engine's container uses; its own wins over the initializer's.",
+    ),
+    (
         r"http_status=403",
         "the store refused the streamer's requests (403)",
         "Check that the credentials may read the objects (s3:GetObject) and that session tokens have not expired.",

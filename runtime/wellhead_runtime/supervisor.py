@@ -19,7 +19,7 @@ _READY = b"Application startup complete"  # uvicorn's line, written once vLLM li
 # vLLM waits for its workers on SIGTERM, and a worker that loads does not listen (60 s and more on a slow link, seen).
 # Before it is ready there is no request to drain, so nothing is lost by not waiting.
 _PATIENCE_WHILE_LOADING = 5.0  # seconds
-_TAIL_LINES = 200
+_TAIL_LINES = 400  # three processes write a traceback each, the innermost first
 _LAST_LINES = 20  # of these, shown again behind the failure
 
 
