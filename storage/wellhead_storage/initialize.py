@@ -23,6 +23,7 @@ from wellhead_storage.handoff import connection_for_engine, remove_sealed, seal_
 from wellhead_storage.local import link_weights
 from wellhead_storage.logs import log
 from wellhead_storage.plan import (
+    FOLDER,
     CredentialsTravel,
     Fetched,
     Left,
@@ -137,7 +138,7 @@ class _Preparation:
         """For engines that read no plan: what KServe's own initializer would leave, and nothing else."""
         reasons = decisions.obstacles_to_store(self.uri, self.settings)
         log.info("download %s: %s", self.uri.location, "; ".join(reasons))
-        self._fetch([item for item in objects if not item.name.startswith(".wellhead/")])
+        self._fetch([item for item in objects if item.name.partition("/")[0] != FOLDER])
         self.staging.publish()
 
     def _fetch(self, items: tuple[StoredObject, ...] | list[StoredObject]) -> None:
