@@ -11,8 +11,10 @@ from collections.abc import Iterable
 
 _CAUSES: tuple[tuple[str, str, str], ...] = (
     (
-        (r"An error occurred \((?P<code>InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|ExpiredToken|403)"
-        r"\) when calling"),
+        (
+            r"An error occurred \((?P<code>InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|ExpiredToken|403)"
+            r"\) when calling"
+        ),
         "the store refused to list the weights",
         "Check the credentials of the engine's container; its own win over those of the initializer.",
     ),

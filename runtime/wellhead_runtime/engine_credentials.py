@@ -47,7 +47,9 @@ def engine_credentials(plan: Plan, folder: Path, settings: Settings, environment
             if (value := getattr(own.connection, name)) is not None
         }
     )
-    if own.usable:
+    # A cloud identity is injected into every container, the initializer's included, and there the key won.
+    deliberate = own.connection.identity in {"static", "anonymous"}
+    if deliberate or (own.usable and plan.credentials.handoff != "sealed"):
         log.info("storage credentials: the engine's container has its own (%s)", own.connection.identity)
         return S3Credentials(
             connection=connection.model_copy(update={"identity": own.connection.identity}), secret=own.secret

@@ -268,7 +268,9 @@ def test_whose_business_a_model_is(text: str, ours: bool, uri: bool) -> None:
 # Any command line ------------------------------------------------------------------------------------------------
 
 WORDS = st.one_of(
-    st.sampled_from(["--port", "--headless", "-tp", "--a=b", "--a.b", "/x", "s3://a/b", "--", "-", "=", "--=", "--model_x"]),
+    st.sampled_from(
+        ["--port", "--headless", "-tp", "--a=b", "--a.b", "/x", "s3://a/b", "--", "-", "=", "--=", "--model_x"]
+    ),
     st.text(max_size=6),
 )
 OURS = ("--model", "--load-format", EXTRA_CONFIG)
@@ -285,7 +287,9 @@ def test_everything_else_passes_through_in_order(words: list[str]) -> None:
     assert found == EngineArguments("/mnt/models", None, {}, tuple(words))
 
 
-@given(st.lists(WORDS | st.sampled_from([*OURS, "--model=/x", f"{EXTRA_CONFIG}.k=1", f"{EXTRA_CONFIG}={{}}"]), max_size=8))
+@given(
+    st.lists(WORDS | st.sampled_from([*OURS, "--model=/x", f"{EXTRA_CONFIG}.k=1", f"{EXTRA_CONFIG}={{}}"]), max_size=8)
+)
 def test_any_command_line_is_understood_or_refused(words: list[str]) -> None:
     try:
         found = parse_arguments(words)

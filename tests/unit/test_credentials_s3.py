@@ -138,7 +138,10 @@ DIALECTS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"STORAGE_CONFIG": json.dumps({"type": "s3", "verify_ssl": False, "anonymous": True})},
         {"identity": "anonymous", "verify_tls": False},
     ),
-    "storage-config: numbers": ({"STORAGE_CONFIG": '{"verify_ssl": 0, "anonymous": 1}'}, {"identity": "anonymous", "verify_tls": False}),
+    "storage-config: numbers": (
+        {"STORAGE_CONFIG": '{"verify_ssl": 0, "anonymous": 1}'},
+        {"identity": "anonymous", "verify_tls": False},
+    ),
     "storage-config: empty values are unset": (
         KEYS | {"STORAGE_CONFIG": json.dumps({"access_key_id": "", "region": None}), "AWS_DEFAULT_REGION": "eu"},
         {"identity": "static", "region": "eu"},
@@ -273,7 +276,10 @@ def test_a_ca_bundle_in_the_storage_config(bundle: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no key id": ({"AWS_SECRET_ACCESS_KEY": "hunter2"}, "AWS_ACCESS_KEY_ID is missing"),
     "no key": ({"AWS_ACCESS_KEY_ID": "hunter2"}, "AWS_SECRET_ACCESS_KEY is missing"),
-    "half a pair in the storage-config": ({"STORAGE_CONFIG": '{"access_key_id": "hunter2"}'}, "AWS_SECRET_ACCESS_KEY is missing"),
+    "half a pair in the storage-config": (
+        {"STORAGE_CONFIG": '{"access_key_id": "hunter2"}'},
+        "AWS_SECRET_ACCESS_KEY is missing",
+    ),
     "a storage-config that is no JSON": ({"STORAGE_CONFIG": "hunter2"}, "STORAGE_CONFIG is not a JSON object"),
     "a storage-config that is a list": ({"STORAGE_CONFIG": '["hunter2"]'}, "STORAGE_CONFIG is not a JSON object"),
     "a storage-config nested beyond reason": ({"STORAGE_CONFIG": "[" * 100_000}, "STORAGE_CONFIG is not a JSON object"),
@@ -288,11 +294,23 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "https, perhaps": ({"S3_ENDPOINT": "minio", "S3_USE_HTTPS": "hunter2"}, "use_https is neither true nor false"),
     "an endpoint of another scheme": ({"AWS_ENDPOINT_URL": "ftp://minio/hunter2"}, "endpoint minio is not an http"),
     "an endpoint without a host": ({"AWS_ENDPOINT_URL": "https://?hunter2"}, "(no host) is not an http"),
-    "an endpoint with a password": ({"AWS_ENDPOINT_URL": "https://user:hunter2@minio"}, "for minio carries a user name"),
+    "an endpoint with a password": (
+        {"AWS_ENDPOINT_URL": "https://user:hunter2@minio"},
+        "for minio carries a user name",
+    ),
     "an endpoint that is no URL": ({"AWS_ENDPOINT_URL": "https://[hunter2"}, "is not an http or https URL"),
-    "an endpoint that is no host name": ({"AWS_ENDPOINT_URL": "https://u:hunter2@a\u2100b"}, "is not an http or https URL"),
-    "an endpoint with a port that is none": ({"AWS_ENDPOINT_URL": "http://minio:hunter2"}, "is not an http or https URL"),
-    "an endpoint with a port that cannot be": ({"AWS_ENDPOINT_URL": "http://minio:90000"}, "is not an http or https URL"),
+    "an endpoint that is no host name": (
+        {"AWS_ENDPOINT_URL": "https://u:hunter2@a\u2100b"},
+        "is not an http or https URL",
+    ),
+    "an endpoint with a port that is none": (
+        {"AWS_ENDPOINT_URL": "http://minio:hunter2"},
+        "is not an http or https URL",
+    ),
+    "an endpoint with a port that cannot be": (
+        {"AWS_ENDPOINT_URL": "http://minio:90000"},
+        "is not an http or https URL",
+    ),
     "a CA bundle that is not there": ({"AWS_CA_BUNDLE": "/no/such.crt"}, "/no/such.crt does not exist"),
     "a CA bundle that is a folder": ({"AWS_CA_BUNDLE": "/"}, "CA bundle / does not exist"),
     "a mounted CA bundle that is not there": (
@@ -312,7 +330,19 @@ def test_refusals(case: str) -> None:
     assert caught.value.exit_code == 19
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("Yes", True), ("on", True), ("0", False), ("False", False), ("no", False), ("OFF", False)])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", True),
+        ("TRUE", True),
+        ("Yes", True),
+        ("on", True),
+        ("0", False),
+        ("False", False),
+        ("no", False),
+        ("OFF", False),
+    ],
+)
 def test_switches(text: str, value: bool) -> None:
     assert s3_credentials({"S3_VERIFY_SSL": text}).connection.verify_tls is value
 
@@ -331,7 +361,9 @@ def test_switches(text: str, value: bool) -> None:
         ("http://minio:9000", False, False),
     ],
 )
-def test_addressing_style_follows_the_endpoint(endpoint: str | None, virtual_hosted: bool | None, in_host: bool) -> None:
+def test_addressing_style_follows_the_endpoint(
+    endpoint: str | None, virtual_hosted: bool | None, in_host: bool
+) -> None:
     link = S3Connection(endpoint_url=endpoint, virtual_hosted=virtual_hosted)
     assert link.bucket_in_host is in_host
     streamer = S3Credentials(connection=link).streamer_environment()
@@ -384,7 +416,9 @@ def test_the_streamers_environment(case: str) -> None:
 
 def test_the_table_of_secret_variables_is_complete() -> None:
     secret = make_secret("clear-1", "clear-2", "clear-3")
-    environment = make_credentials(secret=secret, region="eu", ca_bundle="/ca", endpoint_url="https://x").streamer_environment()
+    environment = make_credentials(
+        secret=secret, region="eu", ca_bundle="/ca", endpoint_url="https://x"
+    ).streamer_environment()
     assert {name for name, value in environment.items() if value.startswith("clear-")} == set(SECRET_VARIABLES)
 
 
@@ -392,7 +426,10 @@ VALUES = st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), max_s
 VARIABLES = sorted({name for variables, _ in DIALECTS.values() for name in variables})
 
 
-@given(st.dictionaries(st.sampled_from(VARIABLES), VALUES), st.dictionaries(st.sampled_from(["endpoint", "region"]), VALUES))
+@given(
+    st.dictionaries(st.sampled_from(VARIABLES), VALUES),
+    st.dictionaries(st.sampled_from(["endpoint", "region"]), VALUES),
+)
 def test_any_environment_gives_credentials_or_a_sentence(environment: dict[str, str], query: dict[str, str]) -> None:
     try:
         found = s3_credentials(environment, query)

@@ -184,8 +184,10 @@ def test_obstacles_to_the_config(config: object, words: str | None) -> None:
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["architectures", "quantization_config", "quant_method"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["architectures", "quantization_config", "quant_method"]), inner)
+    ),
     max_leaves=5,
 )
 

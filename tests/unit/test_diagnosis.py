@@ -161,7 +161,9 @@ def test_the_last_exception_is_quoted_where_the_cause_is_unknown(line: str, word
     assert likely_cause(lines) == (words, "Its log above has the details.")
 
 
-POINTER = "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
+POINTER = (
+    "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
+)
 
 
 def test_the_root_cause_is_quoted_and_not_the_pointer_to_it() -> None:

@@ -175,7 +175,9 @@ def test_a_pipe_does_not_hang_the_start(pod: Pod) -> None:
     assert shown(pod.credentials().secret) == shown(SEALED)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"access_key_id": "AK"}', b"\xff\xfe", b'{"access_key_id": 1}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"access_key_id": "AK"}', b"\xff\xfe", b'{"access_key_id": 1}']
+)
 def test_a_damaged_copy_is_ignored(pod: Pod, content: bytes) -> None:
     plant(pod).write_bytes(content)
     assert shown(pod.credentials().secret) == shown(SEALED)
@@ -203,10 +205,22 @@ OWN_DIALECTS: dict[str, tuple[dict[str, str], Identity]] = {
         "static",
     ),
     "OpenShift AI": (OWN | {"AWS_S3_ENDPOINT": "http://minio.minio.svc:9000"}, "static"),
-    "IRSA": ({"AWS_ROLE_ARN": "arn", "AWS_WEB_IDENTITY_TOKEN_FILE": "/t"}, "web-identity"),
-    "EKS Pod Identity": ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x"}, "pod-identity"),
     "anonymous": ({"awsAnonymousCredential": "true"}, "anonymous"),
 }
+CLOUD_IDENTITIES: dict[str, tuple[dict[str, str], Identity]] = {
+    "IRSA": ({"AWS_ROLE_ARN": "arn", "AWS_WEB_IDENTITY_TOKEN_FILE": "/t"}, "web-identity"),
+    "EKS Pod Identity": ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x"}, "pod-identity"),
+}
+
+
+@pytest.mark.parametrize(("environment", "identity"), CLOUD_IDENTITIES.values(), ids=CLOUD_IDENTITIES)
+def test_a_cloud_identity_that_every_container_gets_does_not_beat_a_sealed_key(
+    pod: Pod, environment: dict[str, str], identity: Identity
+) -> None:
+    assert shown(pod.credentials(environment=environment).secret) == shown(SEALED)
+    plan = make_plan(credentials=CredentialsTravel(handoff="none", identity=identity))
+    found = pod.credentials(plan, environment)
+    assert (found.connection.identity, found.secret) == (identity, None)
 
 
 @pytest.mark.parametrize(("environment", "identity"), OWN_DIALECTS.values(), ids=OWN_DIALECTS)

@@ -108,9 +108,7 @@ def test_a_full_volume_whose_folder_is_not_there_yet() -> None:
         raise OSError(errno.ENOSPC, "full")
 
 
-@pytest.mark.parametrize(
-    "number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST]
-)
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST])
 def test_a_folder_that_cannot_be_written(tmp_path: Path, number: int) -> None:
     with pytest.raises(InvalidConfiguration) as caught, disk_errors(tmp_path):
         raise OSError(number, os.strerror(number), str(tmp_path / "x"))

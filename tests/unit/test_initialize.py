@@ -165,7 +165,11 @@ def pytorch(content: dict[str, bytes]) -> None:
 
 OBSTACLES: dict[str, tuple[Callable[[dict[str, bytes]], object], dict[str, str], str]] = {
     "PyTorch files": (pytorch, {}, "only safetensors can be streamed"),
-    "a stray": (lambda content: content.update({"consolidated.safetensors": b"x"}), {}, "lies beside the chosen shards"),
+    "a stray": (
+        lambda content: content.update({"consolidated.safetensors": b"x"}),
+        {},
+        "lies beside the chosen shards",
+    ),
     "torchao": (
         lambda content: content.update({"config.json": b'{"quantization_config": {"quant_method": "torchao"}}'}),
         {},
@@ -267,7 +271,10 @@ def test_a_second_run_replaces_the_first(made: Prepare) -> None:
     plan = made.run(WELLHEAD_MODE="download")
     assert plan == read_plan(made.destination)
     assert ours(made.destination) == [".wellhead/plan.json"], "credentials of the first run are gone"
-    assert files(made.destination)["model-00001-of-00002.safetensors"] == made.store.content["model-00001-of-00002.safetensors"]
+    assert (
+        files(made.destination)["model-00001-of-00002.safetensors"]
+        == made.store.content["model-00001-of-00002.safetensors"]
+    )
 
 
 def test_a_plan_of_an_earlier_run_does_not_survive_a_failure(made: Prepare) -> None:
@@ -298,7 +305,10 @@ def test_several_pairs(made: Prepare, tmp_path: Path) -> None:
     folders = [tmp_path / "models", tmp_path / "lora" / "sql"]
     pairs = [(URI, folders[0]), (str(tmp_path / "adapter"), folders[1])]
     plans = initialize(pairs, read_settings(environment), environment)
-    assert [plan and (plan.mode, plan.weights.layout) for plan in plans] == [("stream", "safetensors"), ("local", "adapter")]
+    assert [plan and (plan.mode, plan.weights.layout) for plan in plans] == [
+        ("stream", "safetensors"),
+        ("local", "adapter"),
+    ]
     assert [read_plan(folder) for folder in folders] == plans
 
 
@@ -372,5 +382,3 @@ def test_the_plan_on_disk_is_json_for_everybody(made: Prepare) -> None:
     made.run()
     document = json.loads((made.destination / ".wellhead" / "plan.json").read_text())
     assert document["mode"] == "stream"
-
-

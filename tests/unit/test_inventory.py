@@ -31,7 +31,12 @@ def left(found: Inventory) -> dict[str, str]:
 CASES: dict[str, tuple[list[str], Layout, list[str], list[str]]] = {
     "one shard": ([*HF, "model.safetensors"], "safetensors", ["model.safetensors"], []),
     "shards and index": ([*HF, INDEX, *SHARDS], "safetensors", SHARDS, []),
-    "shards in any name": (["config.json", "a.safetensors", "b.safetensors"], "safetensors", ["a.safetensors", "b.safetensors"], []),
+    "shards in any name": (
+        ["config.json", "a.safetensors", "b.safetensors"],
+        "safetensors",
+        ["a.safetensors", "b.safetensors"],
+        [],
+    ),
     "safetensors win over .bin": (
         [*HF, "model.safetensors", "pytorch_model.bin"],
         "safetensors",
@@ -309,7 +314,15 @@ def test_a_folder_with_bytes_is_no_marker() -> None:
 
 # Any listing -----------------------------------------------------------------------------------------------------
 
-PARTS = ["config.json", "adapter_config.json", INDEX, *SHARDS, "consolidated.safetensors", "pytorch_model.bin", "x.GGUF"]
+PARTS = [
+    "config.json",
+    "adapter_config.json",
+    INDEX,
+    *SHARDS,
+    "consolidated.safetensors",
+    "pytorch_model.bin",
+    "x.GGUF",
+]
 NAMES = st.one_of(
     st.sampled_from(PARTS),
     st.builds("{}/{}".format, st.sampled_from(["original", "1_Pooling", ".git", "a", "onnx"]), st.sampled_from(PARTS)),
@@ -317,7 +330,9 @@ NAMES = st.one_of(
 )
 
 
-@given(st.lists(NAMES, unique=True, max_size=10), st.none() | st.dictionaries(st.text(max_size=3), st.sampled_from(PARTS)))
+@given(
+    st.lists(NAMES, unique=True, max_size=10), st.none() | st.dictionaries(st.text(max_size=3), st.sampled_from(PARTS))
+)
 def test_nothing_is_lost_or_taken_twice(names: list[str], index: dict[str, str] | None) -> None:
     found = classify(listing(*names), index)
     sorted_out = [*weights(found), *(item.name for item in found.metadata), *left(found)]

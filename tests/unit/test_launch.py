@@ -40,7 +40,9 @@ def launch(
 
 
 def extra_config(found: Launch) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads(command_of(found.options, EXTRA_CONFIG)) if EXTRA_CONFIG in found.options else {}
+    config: dict[str, Any] = (
+        json.loads(command_of(found.options, EXTRA_CONFIG)) if EXTRA_CONFIG in found.options else {}
+    )
     return config
 
 
@@ -166,7 +168,9 @@ def test_ranks_that_share_divide_one_buffer() -> None:
     plan = make_plan(weights=WEIGHTS.model_copy(update={"largest_tensor_bytes": GIB, "total_bytes": 100 * GIB}))
     alone = int(launch(plan=plan).variables["RUNAI_STREAMER_MEMORY_LIMIT"])
     shared = int(launch("-tp=4", plan=plan).variables["RUNAI_STREAMER_MEMORY_LIMIT"])
-    apart = int(launch("-tp=4", f"{EXTRA_CONFIG}.distributed=false", plan=plan).variables["RUNAI_STREAMER_MEMORY_LIMIT"])
+    apart = int(
+        launch("-tp=4", f"{EXTRA_CONFIG}.distributed=false", plan=plan).variables["RUNAI_STREAMER_MEMORY_LIMIT"]
+    )
     assert shared == 4 * apart, "the streamer divides the limit by the ranks that share it"
     assert apart <= alone
 
@@ -192,15 +196,18 @@ def test_what_the_user_tuned_stays() -> None:
 def test_the_credentials_reach_the_engine() -> None:
     credentials = make_credentials(endpoint_url="http://minio:9000", region="eu", secret=make_secret("AK", "sk", "tok"))
     environment = launch(plan=STREAMED, credentials=credentials).environment({"PATH": "/bin"})
-    assert environment.items() >= {
-        "PATH": "/bin",
-        "AWS_ENDPOINT_URL": "http://minio:9000",
-        "AWS_REGION": "eu",
-        "AWS_ACCESS_KEY_ID": "AK",
-        "AWS_SECRET_ACCESS_KEY": "sk",
-        "AWS_SESSION_TOKEN": "tok",
-        "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING": "0",
-    }.items()
+    assert (
+        environment.items()
+        >= {
+            "PATH": "/bin",
+            "AWS_ENDPOINT_URL": "http://minio:9000",
+            "AWS_REGION": "eu",
+            "AWS_ACCESS_KEY_ID": "AK",
+            "AWS_SECRET_ACCESS_KEY": "sk",
+            "AWS_SESSION_TOKEN": "tok",
+            "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING": "0",
+        }.items()
+    )
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_S3", "RUNAI_STREAMER_S3_ENDPOINT"])

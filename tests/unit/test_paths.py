@@ -14,7 +14,19 @@ from wellhead_storage.paths import refuse_collisions, safe_target
 
 FOLDER = Path("/mnt/models")
 
-GOOD = ["config.json", "a/b/c.json", "with blank", "é/ü.json", "a..b", "...", "..a", "~", "C:\\x", "x" * 255, "a%2f..%2fb"]
+GOOD = [
+    "config.json",
+    "a/b/c.json",
+    "with blank",
+    "é/ü.json",
+    "a..b",
+    "...",
+    "..a",
+    "~",
+    "C:\\x",
+    "x" * 255,
+    "a%2f..%2fb",
+]
 
 BAD = [
     "",

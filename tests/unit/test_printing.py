@@ -64,6 +64,6 @@ SHELL_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"
 @given(st.lists(SHELL_TEXT, max_size=3), SHELL_TEXT)
 def test_a_shell_understands_it(options: list[str], value: str) -> None:
     launch = Launch("directory", "/mnt/my models", tuple(options), "why", variables={"SOME_VARIABLE": value})
-    script = f"vllm() {{ printf '%s\\0' \"$SOME_VARIABLE\" \"$@\"; }}\n{plain_command(launch)}"
+    script = f'vllm() {{ printf \'%s\\0\' "$SOME_VARIABLE" "$@"; }}\n{plain_command(launch)}'
     finished = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True)
     assert finished.stdout.decode().split("\0")[:-1] == [value, "serve", "/mnt/my models", *options]

@@ -215,7 +215,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-ENTRY = st.fixed_dictionaries({}, optional={"dtype": st.sampled_from(["F32", "F4"]) | JSON, "shape": JSON, "data_offsets": JSON})
+ENTRY = st.fixed_dictionaries(
+    {}, optional={"dtype": st.sampled_from(["F32", "F4"]) | JSON, "shape": JSON, "data_offsets": JSON}
+)
 
 
 @given(st.one_of(st.binary(), st.binary().map(raw), st.dictionaries(st.text(max_size=3), ENTRY | JSON).map(raw)))

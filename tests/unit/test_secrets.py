@@ -199,7 +199,9 @@ def test_print_command_prints_no_secret(
 def test_a_failure_at_debug_level_shows_no_secret(tmp_path: Path) -> None:
     environment = environment_with("AKIA-SECRET-ID", "sk-very-secret", "tok-very-secret", tmp_path / "token")
     environment["STORAGE_CONFIG"] = '{"secret_access_key": "sk-very-secret",}'
-    finished = python("-m", "wellhead_runtime", "init", "s3://models/llama", str(tmp_path / "x"), environment=environment)
+    finished = python(
+        "-m", "wellhead_runtime", "init", "s3://models/llama", str(tmp_path / "x"), environment=environment
+    )
     assert finished.returncode == 19
     assert "Traceback" in finished.stderr, "debug shows where"
     for secret in ("AKIA-SECRET-ID", "sk-very-secret", "tok-very-secret"):

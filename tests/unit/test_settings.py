@@ -83,7 +83,13 @@ def test_whatever_stands_in_the_environment(environment: dict[str, str]) -> None
 
 
 def test_strangers_are_named_in_order() -> None:
-    environment = {"WELLHEAD_MODES": "stream", "WELLHEAD_FOO": "", "WELLHEAD_MODE": "stream", "HOME": "/", "XWELLHEAD_A": ""}
+    environment = {
+        "WELLHEAD_MODES": "stream",
+        "WELLHEAD_FOO": "",
+        "WELLHEAD_MODE": "stream",
+        "HOME": "/",
+        "XWELLHEAD_A": "",
+    }
     assert unknown_variables(environment) == ["WELLHEAD_FOO", "WELLHEAD_MODES"]
 
 

@@ -51,7 +51,11 @@ CASES: dict[str, tuple[Exception, type[WellheadError], str]] = {
     "replaced meanwhile": (PreconditionError("…"), IntegrityError, "was replaced while it was being read"),
     "412": (listing_failed(412, "PreconditionFailed"), IntegrityError, "was replaced while it was being read"),
     "unknown key": (listing_failed(403, "InvalidAccessKeyId"), AccessDenied, "does not know the access key id"),
-    "wrong secret": (listing_failed(403, "SignatureDoesNotMatch"), AccessDenied, "does not belong to the access key id"),
+    "wrong secret": (
+        listing_failed(403, "SignatureDoesNotMatch"),
+        AccessDenied,
+        "does not belong to the access key id",
+    ),
     "expired": (listing_failed(400, "ExpiredToken"), AccessDenied, "session token has expired"),
     "bad token": (listing_failed(400, "InvalidToken"), AccessDenied, "session token is not valid"),
     "a clock that is wrong": (listing_failed(403, "RequestTimeTooSkewed"), AccessDenied, "clock differs"),
@@ -87,7 +91,11 @@ CASES: dict[str, tuple[Exception, type[WellheadError], str]] = {
         "does not speak TLS",
     ),
     "silence": (unreachable("operation timed out"), StoreUnavailable, "does not answer in time"),
-    "something else": (GenericError("The moon is full.\nDetails."), StoreUnavailable, "cannot be read: The moon is full."),
+    "something else": (
+        GenericError("The moon is full.\nDetails."),
+        StoreUnavailable,
+        "cannot be read: The moon is full.",
+    ),
     "nothing at all": (GenericError(""), StoreUnavailable, "no reason given"),
 }
 

@@ -18,7 +18,12 @@ from wellhead_storage.uri import parse
 @pytest.fixture
 def store() -> MemoryStore:
     made = MemoryStore()
-    for key in ("models/llama/config.json", "models/llama/sub/a.json", "models/llama-2/config.json", "models/llama.txt"):
+    for key in (
+        "models/llama/config.json",
+        "models/llama/sub/a.json",
+        "models/llama-2/config.json",
+        "models/llama.txt",
+    ):
         obstore.put(made, key, key.encode())
     return made
 

@@ -99,7 +99,14 @@ def test_what_kserve_mounts_itself(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["gs://models/llama", "az://models/llama", "hf://org/model", "https://example.org/x", "model-registry://m", "hdfs://n/x"],
+    [
+        "gs://models/llama",
+        "az://models/llama",
+        "hf://org/model",
+        "https://example.org/x",
+        "model-registry://m",
+        "hdfs://n/x",
+    ],
 )
 def test_what_this_release_does_not_serve(text: str) -> None:
     with pytest.raises(InvalidUri, match=f"{text.partition('://')[0]}:// is not served by this release") as caught:

@@ -62,7 +62,9 @@ def test_only_headers_of_the_weights_are_read(content: dict[str, bytes], staging
     assert len(store.reads) == 2 * len(SHARDS) + len(found.inventory.metadata), "two reads a shard, one a small file"
 
 
-def test_the_metadata_is_staged_and_not_published(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+def test_the_metadata_is_staged_and_not_published(
+    content: dict[str, bytes], staging: Staging, workers: Workers
+) -> None:
     look(content, staging, workers)
     assert staging.read("config.json") == content["config.json"]
     assert not (staging.destination / "config.json").exists()

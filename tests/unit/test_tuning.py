@@ -19,7 +19,9 @@ def weights(largest: int, total: int) -> Weights:
     return WEIGHTS.model_copy(update={"largest_tensor_bytes": largest, "total_bytes": total})
 
 
-def tuned(found: Weights | None = None, machine: Machine = CUDA, ranks: int = 1, *, distributed: bool = False) -> dict[str, str]:
+def tuned(
+    found: Weights | None = None, machine: Machine = CUDA, ranks: int = 1, *, distributed: bool = False
+) -> dict[str, str]:
     return streamer_environment(found, machine, ranks, {}, distributed=distributed)
 
 

@@ -248,7 +248,14 @@ def test_unknown_schemes_list_the_known_ones() -> None:
 
 def test_only_object_stores_can_be_streamed() -> None:
     streamable = {text for text in SPELLINGS if parse(text).kind in STREAMABLE}
-    assert {text.strip().partition(":")[0].lower() for text in streamable} == {"s3", "gs", "az", "abfs", "abfss", "https"}
+    assert {text.strip().partition(":")[0].lower() for text in streamable} == {
+        "s3",
+        "gs",
+        "az",
+        "abfs",
+        "abfss",
+        "https",
+    }
     assert not {text for text in streamable if text.lower().startswith("https") and ".blob." not in text.lower()}
 
 
