@@ -40,8 +40,8 @@ class Weights(_Part):
     layout: Layout
     files: tuple[PlannedFile, ...] = ()
     total_bytes: int = Field(ge=0)
-    largest_tensor_bytes: int = Field(0, ge=0, description="what the streamer's buffer must hold; 0 if unknown")
-    tensors: int = Field(0, ge=0)
+    largest_tensor_bytes: int = Field(default=0, ge=0, description="what the streamer's buffer must hold; 0 if unknown")
+    tensors: int = Field(default=0, ge=0)
     dtypes: dict[str, int] = Field(default_factory=dict, description="dtype to number of tensors")
 
 
@@ -78,7 +78,9 @@ class Plan(_Part):
     reasons: tuple[str, ...] = Field(min_length=1)
     loader: Literal["auto", "runai_streamer"] = "auto"
     weights: Weights
-    connection: S3Connection | None = Field(None, description="non-secret facts for reaching the store (stream)")
+    connection: S3Connection | None = Field(
+        default=None, description="non-secret facts for reaching the store (stream)"
+    )
     credentials: CredentialsTravel
     fetched: Fetched
     left: tuple[Left, ...] = ()

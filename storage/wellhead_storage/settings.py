@@ -27,17 +27,19 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
 
-    mode: Mode = Field("auto", description="auto, stream or download (annotation wellhead.dev/mode)")
-    engine: Literal["", "vllm"] = Field("", description="the engine that will read the plan; empty: none will")
-    handoff: Literal["sealed", "off"] = Field("sealed", description="hand storage credentials to the engine")
-    service_account_token: Path = Field(SERVICE_ACCOUNT_TOKEN, description="token that seals the credentials")
-    termination_log: Path = Field(TERMINATION_LOG, description="file for the last sentence of a failure")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="how much to log")
-    log_format: Literal["text", "json"] = Field("text", description="text or one JSON object per line")
-    loader: Literal["auto", "runai_streamer"] = Field("auto", description="how the engine gets streamed weights")
-    model_dir: Path | None = Field(None, description="serve URI: folder for the prepared model")
-    memory_dir: Path = Field(Path("/dev/shm"), description="tmpfs that outlives a restart of the container")  # noqa: S108
-    cache_dir: Path | None = Field(None, description="persistent folder for the engine's compile caches")
+    mode: Mode = Field(default="auto", description="auto, stream or download (annotation wellhead.dev/mode)")
+    engine: Literal["", "vllm"] = Field(default="", description="the engine that will read the plan; empty: none will")
+    handoff: Literal["sealed", "off"] = Field(default="sealed", description="hand storage credentials to the engine")
+    service_account_token: Path = Field(default=SERVICE_ACCOUNT_TOKEN, description="token that seals the credentials")
+    termination_log: Path = Field(default=TERMINATION_LOG, description="file for the last sentence of a failure")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much to log")
+    log_format: Literal["text", "json"] = Field(default="text", description="text or one JSON object per line")
+    loader: Literal["auto", "runai_streamer"] = Field(
+        default="auto", description="how the engine gets streamed weights"
+    )
+    model_dir: Path | None = Field(default=None, description="serve URI: folder for the prepared model")
+    memory_dir: Path = Field(default=Path("/dev/shm"), description="tmpfs that outlives a restart of the container")  # noqa: S108
+    cache_dir: Path | None = Field(default=None, description="persistent folder for the engine's compile caches")
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
