@@ -179,7 +179,7 @@ def test_dialects(dialect: str) -> None:
 def test_empty_variables_count_as_unset(dialect: str) -> None:
     environment, _ = DIALECTS[dialect]
     every = {name for variables, _ in DIALECTS.values() for name in variables}
-    noisy = {name: " " for name in every} | {name: f" {value}\n" for name, value in environment.items()}
+    noisy = dict.fromkeys(every, " ") | {name: f" {value}\n" for name, value in environment.items()}
     assert s3_credentials(noisy) == s3_credentials(environment)
 
 
@@ -422,7 +422,7 @@ def test_the_table_of_secret_variables_is_complete() -> None:
     assert {name for name, value in environment.items() if value.startswith("clear-")} == set(SECRET_VARIABLES)
 
 
-VALUES = st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), max_size=12)
+VALUES = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=12)
 VARIABLES = sorted({name for variables, _ in DIALECTS.values() for name in variables})
 
 

@@ -88,7 +88,8 @@ CAUSES: dict[str, tuple[str, str]] = {
         "the model brings its own code",
     ),
     "own code, tokenizer": (
-        "ValueError: The repository /mnt/models contains custom code which must be executed to correctly load the model. "
+        "ValueError: The repository /mnt/models contains custom code which must be executed to "
+        "correctly load the model. "
         "You can inspect the repository content at /mnt/models .\n"
         "Please pass the argument `trust_remote_code=True` to allow custom code to be run.",
         "the model brings its own code",
@@ -143,7 +144,9 @@ def test_causes_have_different_hints() -> None:
 LAST_WORDS = {
     "ValueError: something odd.": "ValueError: something odd",
     f"{WORKER}AssertionError: 3 != 4": "AssertionError: 3 != 4",
-    "(APIServer pid=1) RuntimeError: Engine core initialization failed.": "RuntimeError: Engine core initialization failed",
+    "(APIServer pid=1) RuntimeError: Engine core initialization failed.": (
+        "RuntimeError: Engine core initialization failed"
+    ),
     "Exception": "Exception",
     "(APIServer pid=1) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig": (
         "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig"
@@ -170,7 +173,10 @@ def test_the_root_cause_is_quoted_and_not_the_pointer_to_it() -> None:
     """vLLM's API server always has the last word, and it says nothing."""
     root = f"{WORKER}KeyError: 'model.layers.0.weight'"
     assert likely_cause([root, POINTER])[0] == "KeyError: 'model.layers.0.weight'"
-    dead = "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root cause."
+    dead = (
+        "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. "
+        "See stack trace (above) for the root cause."
+    )
     assert likely_cause([root, dead])[0] == "KeyError: 'model.layers.0.weight'"
     assert likely_cause([POINTER])[0].startswith("RuntimeError: Engine core initialization failed")
 

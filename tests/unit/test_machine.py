@@ -18,7 +18,7 @@ NO_LIMIT_V1 = "9223372036854771712"
 @pytest.fixture(autouse=True)
 def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)))
-    yield
+    return
 
 
 def machine(root: Path, cgroup: str, files: dict[str, str], total: int = 64 * GIB) -> Machine:

@@ -38,8 +38,8 @@ def listing_failed(status: int, code: str = "") -> GenericError:
 
 def unreachable(detail: str) -> GenericError:
     return GenericError(
-        "Generic S3 error: Error performing list request: Error performing GET http://minio:9000/models in 30s, after 5 "
-        f"retries, max_retries: 5, retry_timeout: 30s - HTTP error: error sending request: {detail}"
+        "Generic S3 error: Error performing list request: Error performing GET http://minio:9000/models in 30s, "
+        f"after 5 retries, max_retries: 5, retry_timeout: 30s - HTTP error: error sending request: {detail}"
     )
 
 

@@ -88,7 +88,10 @@ def test_its_end_is_explained_and_its_code_kept(tmp_path: Path, engine: str, cod
 
 
 def test_ready_is_noticed_in_pieces_and_on_either_stream() -> None:
-    engine = "w = sys.stderr.write; w('x: Application sta'); sys.stderr.flush(); time.sleep(0.1); w('rtup complete.\\n'); sys.exit(3)"
+    engine = (
+        "w = sys.stderr.write; w('x: Application sta'); sys.stderr.flush(); time.sleep(0.1); "
+        "w('rtup complete.\\n'); sys.exit(3)"
+    )
     _, _, err = run(engine)
     assert "ended after it was ready" in sentence(err)
 
