@@ -95,10 +95,12 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
 
 
 def drop_markers(objects: Iterable[StoredObject]) -> list[StoredObject]:
-    """Leave out zero-byte objects that only stand for a folder."""
+    """Leave out zero-byte objects that only stand for a folder (`name/`, which obstore lists as `name`)."""
     listed = list(objects)
-    folders = {str(parent) for item in listed for parent in PurePosixPath(item.name).parents}
-    return [item for item in listed if item.size or item.name not in folders]
+    taken = {str(parent) for item in listed for parent in PurePosixPath(item.name).parents}
+    taken |= {item.name for item in listed if item.size}
+    empty = {item.name: item for item in listed if not item.size and item.name not in taken}
+    return [item for item in listed if item.size or empty.get(item.name) is item]
 
 
 def classify(objects: Iterable[StoredObject], index: Mapping[str, str] | None = None) -> Inventory:

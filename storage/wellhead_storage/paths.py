@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from wellhead_storage.errors import IntegrityError
@@ -45,3 +46,14 @@ def refuse_collisions(names: Iterable[str]) -> None:
                     f"The object {str(parent)!r} is also the folder of {name!r}, which no disk can hold.",
                     "Rename or delete one of them.",
                 )
+
+
+def refuse_doubles(names: Iterable[str]) -> None:
+    """Refuse listings in which two objects have one name (`a` and `a/`, which obstore lists as `a` both).
+
+    Raises:
+        IntegrityError: names the first such name.
+    """
+    for name, following in pairwise(sorted(names)):
+        if name == following:
+            raise IntegrityError(f"Two objects would become the file {name!r}.", "Rename or delete one of them.")

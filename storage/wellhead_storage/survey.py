@@ -17,7 +17,7 @@ from wellhead_storage.download.workers import Workers
 from wellhead_storage.errors import IncompleteCheckpoint, ObjectNotFound
 from wellhead_storage.files import require_space
 from wellhead_storage.inventory import Inventory, classify, drop_markers
-from wellhead_storage.paths import refuse_collisions, safe_target
+from wellhead_storage.paths import refuse_collisions, refuse_doubles, safe_target
 from wellhead_storage.safetensors_header import (
     LENGTH_BYTES,
     Header,
@@ -50,7 +50,7 @@ def list_objects(store: Store, staging: Staging) -> list[StoredObject]:
 
     Raises:
         ObjectNotFound: there are none.
-        IntegrityError: a key that would leave the destination, or is file and folder at once.
+        IntegrityError: a key that would leave the destination, is file and folder at once, or stands for two files.
     """
     objects = drop_markers(store.objects())
     if not objects:
@@ -58,6 +58,7 @@ def list_objects(store: Store, staging: Staging) -> list[StoredObject]:
     for item in objects:
         safe_target(staging.destination, item.name)
     refuse_collisions(item.name for item in objects)
+    refuse_doubles(item.name for item in objects)
     return objects
 
 

@@ -47,7 +47,14 @@ class Outcome:
 
 
 class Pod:
-    """A pod's volume, token and termination log, and the variables of its init container."""
+    """A pod's volume, token and termination log, and its init container.
+
+    Attributes:
+        environment: the container's variables.
+        command: what runs in it.
+        user: uid and gid it runs as; None for the tests' own.
+        umask: -1 for the tests' own.
+    """
 
     def __init__(self, folder: Path, credentials: Mapping[str, str]) -> None:
         self.folder = folder
@@ -67,44 +74,36 @@ class Pod:
             "WELLHEAD_TERMINATION_LOG": str(self.termination_log),
             **credentials,
         }
+        self.command: tuple[str, ...] = (WELLHEAD, "init")
+        self.user: int | None = None
+        self.umask = -1
 
-    def start(
-        self,
-        *arguments: str | Path,
-        user: int | None = None,
-        umask: int = -1,
-        command: tuple[str, ...] = (WELLHEAD, "init"),
-        **environment: str | None,
-    ) -> subprocess.Popen[str]:
-        """Start the container: a URI (then the volume is DEST), or pairs of URI and folder."""
+    def start(self, *arguments: str | Path, **environment: str | None) -> subprocess.Popen[str]:
+        """Start the container with a URI (then the volume is DEST), or with pairs of URI and folder.
+
+        Variables given as None are unset.
+        """
         self.termination_log.write_text("")
         given = arguments if len(arguments) > 1 else (*arguments, self.destination)
         merged = {**self.environment, **environment}
         return subprocess.Popen(
-            [*command, *map(str, given)],
+            [*self.command, *map(str, given)],
             cwd="/",
             env={name: value for name, value in merged.items() if value is not None},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            user=user,
-            group=user,
-            extra_groups=None if user is None else [],
-            umask=umask,
+            user=self.user,
+            group=self.user,
+            extra_groups=None if self.user is None else [],
+            umask=self.umask,
         )
 
-    def init(
-        self,
-        *arguments: str | Path,
-        user: int | None = None,
-        umask: int = -1,
-        command: tuple[str, ...] = (WELLHEAD, "init"),
-        **environment: str | None,
-    ) -> Outcome:
-        """Run the container to its end; variables given as None are unset."""
+    def init(self, *arguments: str | Path, **environment: str | None) -> Outcome:
+        """Run the container to its end."""
         begin = time.monotonic()
-        with self.start(*arguments, user=user, umask=umask, command=command, **environment) as process:
+        with self.start(*arguments, **environment) as process:
             try:
                 return self.wait(process, begin)
             finally:
@@ -149,3 +148,11 @@ def may_be_another_user() -> bool:
     roads = {Path(sys.prefix).resolve(), Path(sys.executable).resolve(), Path(__file__).resolve()}
     ways = {parent for road in roads for parent in road.parents}
     return os.getuid() == 0 and all(way.stat().st_mode & 0o001 for way in ways)
+
+
+def assert_refused(pod: Pod, outcome: Outcome, code: int, sentence: str) -> None:
+    """It ended soon, with this code, with this sentence alone, and left nothing behind."""
+    assert (outcome.exit_code, outcome.sentence) == (code, sentence)
+    assert "Traceback" not in outcome.stderr
+    assert outcome.seconds < 15
+    assert pod.is_untouched

@@ -1,4 +1,4 @@
-"""Signed S3 requests made by hand: for what obstore has no call for, and for keys that it would not write as they are."""
+"""Signed S3 requests made by hand: for what obstore has no call for, and for keys that it would not write as is."""
 
 from __future__ import annotations
 

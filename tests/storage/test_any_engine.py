@@ -21,8 +21,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("engine", [None, "", "  "])
-@pytest.mark.parametrize("mode", [None, "auto", "stream"])
+@pytest.mark.parametrize(("engine", "mode"), [(None, None), ("", ""), ("  ", "stream")])
 def test_every_object_is_downloaded_and_nothing_else_is_left(
     pod: Pod, model: Model, engine: str | None, mode: str | None
 ) -> None:

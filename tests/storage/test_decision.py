@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from tests.storage.pod import Pod
 
 
-
 def nothing(model: Model) -> None:
     """The model stays as it is."""
 
@@ -94,7 +93,7 @@ OBSTACLES: dict[str, tuple[Callable[[Model], None], dict[str, str], str]] = {
     "a subfolder": (
         in_subfolder,
         {},
-        "its weights are in subfolders, which vLLM's streaming loader does not list",
+        "no safetensors lie directly in the folder, and vLLM's streaming loader lists nothing else",
     ),
     "no weights": (no_weights, {}, "it holds no weight files"),
     "no verification of TLS": (
@@ -126,19 +125,24 @@ def test_auto_downloads_what_cannot_be_streamed(
 
 
 @EACH_OBSTACLE
-@pytest.mark.parametrize("wish", ["mode", "wrapper"])
 def test_stream_is_refused_where_it_cannot_work(
-    pod: Pod, model: Model, change: Callable[[Model], None], environment: Mapping[str, str], reason: str, wish: str
+    pod: Pod, model: Model, change: Callable[[Model], None], environment: Mapping[str, str], reason: str
 ) -> None:
     change(model)
-    if wish == "mode":
-        outcome = pod.init(model.uri, WELLHEAD_MODE="stream", **environment)
-        hint = "Use mode auto or download."
-    else:
-        outcome = pod.init(f"runai_streamer://{model.uri}", **environment)
-        hint = "Use mode auto or download and drop runai_streamer://."
+    outcome = pod.init(model.uri, WELLHEAD_MODE="stream", **environment)
     assert outcome.exit_code == 14
-    assert outcome.sentence == f"{model.uri} cannot be streamed: {reason}. {hint}"
+    assert outcome.sentence == f"{model.uri} cannot be streamed: {reason}. Use mode auto or download."
+    assert pod.is_untouched
+
+
+def test_the_wrapper_is_refused_where_it_cannot_work(pod: Pod, model: Model) -> None:
+    pytorch(model)
+    outcome = pod.init(f"runai_streamer://{model.uri}", WELLHEAD_ENGINE=None)
+    assert outcome.exit_code == 14
+    assert outcome.sentence == (
+        f"{model.uri} cannot be streamed: its weights are PyTorch files; only safetensors can be streamed. "
+        "Use mode auto or download and drop runai_streamer://."
+    )
     assert pod.is_untouched
 
 
@@ -149,7 +153,9 @@ def test_several_obstacles_are_all_named(pod: Pod, model: Model) -> None:
     assert len(pod.plan.reasons) == 3
 
 
-@pytest.mark.parametrize(("mode", "reason"), [("auto", "s3:// can be streamed"), ("stream", "mode stream was asked for")])
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("auto", "s3:// can be streamed"), ("stream", "mode stream was asked for")]
+)
 def test_a_whole_safetensors_model_is_streamed(pod: Pod, llama: Model, mode: str, reason: str) -> None:
     assert pod.init(llama.uri, WELLHEAD_MODE=mode).exit_code == 0
     assert pod.plan.mode == "stream"

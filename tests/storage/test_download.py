@@ -42,11 +42,11 @@ def test_every_byte_is_fetched_once_but_for_the_headers(pod: Pod, llama: Model, 
     assert sum(request.body_bytes for request in reads) == pod.plan.fetched.bytes
 
 
-@pytest.mark.parametrize("mode", ["download", "stream"])
-@pytest.mark.parametrize("umask", [0o022, 0o077, 0o000])
+@pytest.mark.parametrize(("mode", "umask"), [("download", 0o077), ("stream", 0o077), ("download", 0o000)])
 def test_every_user_may_read_and_only_the_owner_may_write(pod: Pod, model: Model, mode: str, umask: int) -> None:
     model.put("1_Pooling/config.json", b"{}")
-    outcome = pod.init(model.uri, umask=umask, WELLHEAD_MODE=mode)
+    pod.umask = umask
+    outcome = pod.init(model.uri, WELLHEAD_MODE=mode)
     assert outcome.exit_code == 0, outcome.stderr
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (pod.destination, *pod.destination.rglob("*"))}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o755}

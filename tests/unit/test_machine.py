@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -16,9 +15,8 @@ NO_LIMIT_V1 = "9223372036854771712"
 
 
 @pytest.fixture(autouse=True)
-def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)))
-    return
 
 
 def machine(root: Path, cgroup: str, files: dict[str, str], total: int = 64 * GIB) -> Machine:

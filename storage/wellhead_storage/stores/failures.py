@@ -67,7 +67,11 @@ def explain(error: Exception, location: str) -> WellheadError:
     refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
     if refused or status in {401, 403} or code in _KEY_REASONS:  # AWS answers 400 to expired tokens
         return _denied(location, code, status)
-    if status in {301, 307, 308} or code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}:
+    if (
+        status in {301, 307, 308}
+        or code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}
+        or "redirect without LOCATION" in text  # how obstore shows AWS's 301
+    ):
         return InvalidConfiguration(
             f"{location} lies in another region than the one asked.",
             "Set the bucket's region (serving.kserve.io/s3-region, or ?region= in the URI).",
