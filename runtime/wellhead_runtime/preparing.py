@@ -65,11 +65,12 @@ def prepare_uri(uri: str, folder: Path, environment: Mapping[str, str]) -> None:
         signal.signal(number, forward)
     last = ""
     assert child.stderr is not None  # noqa: S101 - PIPE was asked for
-    for line in child.stderr:
-        # The sentence of a failure is the last line; it is held back, because this process says it.
-        if last:
-            sys.stderr.write(last)
-        last = line
+    with child.stderr:
+        for line in child.stderr:
+            # The sentence of a failure is the last line; it is held back, because this process says it.
+            if last:
+                sys.stderr.write(last)
+            last = line
     code = child.wait()
     if code == 0:
         sys.stderr.write(last)

@@ -57,5 +57,6 @@ def connection_for_engine(link: S3Connection, folder: Path) -> S3Connection:
 
 
 def remove_sealed(folder: Path) -> None:
-    """Forget credentials of an earlier run."""
+    """Forget what an earlier run left for its engine."""
     sealed_path(folder).unlink(missing_ok=True)
+    (folder / FOLDER / CA_NAME).unlink(missing_ok=True)

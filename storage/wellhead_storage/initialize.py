@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from wellhead_storage import decision as decisions
@@ -111,7 +112,8 @@ class _Preparation:
 
     def run(self) -> Plan | None:
         with self._phase("list"):
-            objects = list_objects(self.store, self.staging)
+            # On a worker's thread: a signal must not have to wait until a silent store times out.
+            [objects] = self.workers.run([partial(list_objects, self.store, self.staging)])
         if self.settings.engine != "vllm" and not self.uri.forced_stream:
             self._for_any_engine(objects)
             return None

@@ -154,18 +154,28 @@ def test_it_has_no_input_and_a_session_of_its_own() -> None:
 
 # Signals ---------------------------------------------------------------------------------------------------------
 
+# These engines wait for signals with sigwait: Python runs a handler late where the signal comes just before a sleep.
 POLITE = """
-def stop(number, frame):
-    os.write(1, f'stopped by {{number}}\\n'.encode())  # print may be what was interrupted
-    os._exit({code})
-signal.signal(signal.SIGTERM, stop); signal.signal(signal.SIGINT, stop)
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM, signal.SIGINT}})
 print('up', flush=True)
-time.sleep(60)
+print('stopped by', int(signal.sigwait({{signal.SIGTERM, signal.SIGINT}})), flush=True)
+sys.exit({code})
 """
 STUBBORN = """
-signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'no\\n')); signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 print('up', flush=True)
-while True: time.sleep(60)
+while True:
+    signal.sigwait({signal.SIGTERM, signal.SIGINT}); print('no', flush=True)
+"""
+DRAINING = f"""
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGTERM}})
+{READY}
+signal.sigwait({{signal.SIGTERM}}); time.sleep(0.5); print('drained', flush=True)
+"""
+IMPATIENT = "import wellhead_runtime.supervisor as module; module._PATIENCE_WHILE_LOADING = 0.1"
+SAYS_READY = """
+import threading
+threading.Thread(target=lambda: (supervisor._ready.wait(), os.write(1, b"up\\n")), daemon=True).start()
 """
 
 
@@ -204,7 +214,23 @@ def test_a_second_signal_kills_an_engine_that_ignores_the_first() -> None:
     with supervised(STUBBORN) as process:
         ended, out, _, took = stop(process, signal.SIGTERM, signal.SIGTERM)
     assert (ended, out) == (137, b"no\n")
-    assert took < 15
+    assert took < 4, "the second signal itself kills, not the patience with an engine that loads"
+
+
+def test_an_engine_that_still_loads_is_not_waited_for() -> None:
+    """There is no request to drain, and vLLM's loading workers listen to nothing."""
+    with supervised(STUBBORN, IMPATIENT) as process:
+        ended, _, err, _ = stop(process, signal.SIGTERM)
+    assert ended == 137
+    assert "vLLM ended" not in err
+
+
+def test_an_engine_that_serves_may_finish_its_requests() -> None:
+    with supervised(DRAINING, IMPATIENT + SAYS_READY) as process:
+        assert process.stdout is not None
+        assert b"startup complete" in process.stdout.readline()
+        ended, out, _, _ = stop(process, signal.SIGTERM)
+    assert (ended, out) == (0, b"drained\n")
 
 
 def test_a_signal_before_there_is_an_engine_is_not_lost() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wellhead_storage.credentials.s3 import S3Credentials
-from wellhead_storage.errors import AccessDenied
+from wellhead_storage.credentials.s3 import Identity, S3Connection, S3Credentials
+from wellhead_storage.errors import AccessDenied, InvalidConfiguration
+from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
 from wellhead_storage.uri import StorageUri
 
@@ -26,6 +30,7 @@ def open_s3(uri: StorageUri, credentials: S3Credentials) -> ObstoreFolder:
 
     Raises:
         AccessDenied: a store that is not AWS, and nothing to sign with.
+        InvalidConfiguration: a CA bundle without a certificate.
     """
     from obstore.store import S3Store
 
@@ -37,21 +42,47 @@ def open_s3(uri: StorageUri, credentials: S3Credentials) -> ObstoreFolder:
             "Put a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the pod's service account, or set "
             "awsAnonymousCredential to true for a public bucket.",
         )
-    store = S3Store(
-        uri.container,
-        config=_config(uri.container, credentials),
-        client_options=_client(credentials),
-        retry_config={
-            "max_retries": _RETRIES,
-            "retry_timeout": _RETRY_FOR,
-            "backoff": {
-                "init_backoff": timedelta(milliseconds=100),
-                "max_backoff": timedelta(seconds=5),
-                "base": 2,
-            },
-        },
-    )
+    client = _client(link)
+    try:
+        with _own_variables_hidden(link.identity):
+            store = S3Store(
+                uri.container,
+                config=_config(uri.container, credentials),
+                client_options=client,
+                retry_config={
+                    "max_retries": _RETRIES,
+                    "retry_timeout": _RETRY_FOR,
+                    "backoff": {
+                        "init_backoff": timedelta(milliseconds=100),
+                        "max_backoff": timedelta(seconds=5),
+                        "base": 2,
+                    },
+                },
+            )
+    except CLIENT_ERRORS as error:
+        if link.ca_bundle and "certificate" in str(error).lower():
+            raise _unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
+        raise explain(error, uri.location) from error
     return ObstoreFolder(uri, store, uri.key)
+
+
+@contextmanager
+def _own_variables_hidden(identity: Identity) -> Iterator[None]:
+    """Keep obstore from reading AWS_* variables itself, which it does with other rules than ours.
+
+    It would send an empty AWS_SESSION_TOKEN, and mix the variables with the storage-config secret that overrides
+    them. Where the identity is the cloud's it needs them; then only the empty ones are hidden.
+    """
+    ours = identity in {"static", "anonymous"}
+    hidden = {
+        name: value for name, value in os.environ.items() if name.startswith("AWS_") and (ours or not value.strip())
+    }
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _config(bucket: str, credentials: S3Credentials) -> S3Config:
@@ -79,8 +110,7 @@ def _with_bucket(endpoint: str, bucket: str) -> str:
     return parts._replace(netloc=f"{bucket}.{parts.netloc}").geturl()
 
 
-def _client(credentials: S3Credentials) -> ClientConfig:
-    link = credentials.connection
+def _client(link: S3Connection) -> ClientConfig:
     options: ClientConfig = {
         "connect_timeout": _CONNECT_TIMEOUT,
         "read_timeout": _READ_TIMEOUT,
@@ -91,5 +121,15 @@ def _client(credentials: S3Credentials) -> ClientConfig:
     if not link.verify_tls:
         options["allow_invalid_certificates"] = True
     if link.ca_bundle:
-        options["root_certificate"] = Path(link.ca_bundle).read_bytes()
+        try:
+            options["root_certificate"] = Path(link.ca_bundle).read_bytes()
+        except OSError as error:
+            raise _unusable_bundle(link.ca_bundle, f"it cannot be read ({error.strerror})") from error
     return options
+
+
+def _unusable_bundle(path: str, why: str) -> InvalidConfiguration:
+    return InvalidConfiguration(
+        f"The CA bundle {path} is unusable: {why}.",
+        "Check the ConfigMap named by AWS_CA_BUNDLE_CONFIGMAP, or the file named by AWS_CA_BUNDLE.",
+    )
