@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # Wellhead's images. One file, three targets:
 #
 #   initializer   the init container: stdlib, obstore and Wellhead; no torch, no vLLM, no pip
@@ -11,7 +9,7 @@
 # Without a network: put the wheels into build/wheelhouse (`pip download -d build/wheelhouse …`, with hatchling for the
 # project itself) and add --build-arg PIP_NO_INDEX=1. The base images are arguments, so a mirror or a local image serves.
 
-# Any image with python3 (3.11 or newer) and its venv module: this one, Debian's, a distroless-style one of your own.
+# Any image with a shell, python3 (3.11 or newer) and its venv module.
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim
 ARG VLLM_IMAGE=docker.io/vllm/vllm-openai:v0.32.0
 
@@ -96,7 +94,8 @@ FROM ${VLLM_IMAGE} AS runtime
 ARG VERSION=dev
 ARG REVISION=unknown
 # The streamer and its plugins have to be of one version: the one that Wellhead's settings were measured with.
-ARG STREAMER=runai-model-streamer[s3,gcs,azure]==0.17.0
+ARG STREAMER_VERSION=0.17.0
+ARG STREAMER_STORES="s3 gcs azure"
 ARG PIP_NO_INDEX
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
@@ -109,19 +108,21 @@ LABEL org.opencontainers.image.title="wellhead-runtime" \
 USER 0:0
 COPY --from=tools /deps/ /tmp/deps/
 COPY --from=wheel /dist/ /tmp/dist/
-# vLLM's image was tested with its own versions: they are constraints here, so pip adds what is missing or fails, and
-# replaces nothing but the streamer. Byte code for everything: `uv`, which made that image, writes none, and without it
-# every start under a read-only root costs half a minute more.
+# vLLM's image was tested with its own versions: they are constraints here, so pip adds what is missing or fails. Only the
+# streamer is replaced, and without asking what it depends on: that is torch, which is not to be touched. Byte code for
+# everything: `uv`, which made that image, writes none, and without it every start under a read-only root takes half a
+# minute more.
 # hadolint ignore=DL3013
-RUN python3 -m pip list --format=freeze --exclude runai-model-streamer --exclude runai-model-streamer-s3 \
-      --exclude runai-model-streamer-gcs --exclude runai-model-streamer-azure > /tmp/image.txt \
- && PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet --no-cache-dir --root-user-action ignore \
-      --find-links /tmp/deps --constraint /tmp/image.txt /tmp/dist/*.whl "${STREAMER}" \
- && { python3 -m compileall -q -q -x '/(test|tests|idlelib|lib2to3)/' \
-        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
-        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || true; } \
- && rm -rf /tmp/deps /tmp/dist /tmp/image.txt \
- && install -d -m 0775 -o 2000 -g 0 /home/wellhead
+RUN set -e; export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_FIND_LINKS=/tmp/deps; \
+    python3 -m pip list --format=freeze > /tmp/image.txt; \
+    python3 -m pip install --quiet --no-cache-dir --constraint /tmp/image.txt /tmp/dist/*.whl boto3 humanize; \
+    set --; for store in ${STREAMER_STORES}; do set -- "$@" "runai-model-streamer-${store}==${STREAMER_VERSION}"; done; \
+    python3 -m pip install --quiet --no-cache-dir --no-deps "runai-model-streamer==${STREAMER_VERSION}" "$@"; \
+    python3 -m compileall -q -q -x '/(test|tests|idlelib|lib2to3)/' \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" || true; \
+    rm -rf /tmp/deps /tmp/dist /tmp/image.txt; \
+    install -d -m 0775 -o 2000 -g 0 /home/wellhead
 COPY --from=launcher /opt/wellhead /opt/wellhead
 # A user that is in no passwd file has no name and no home, and torch asks for both. Where the root is read-only, mount
 # volumes over HOME and /tmp.
@@ -158,10 +159,14 @@ LABEL org.opencontainers.image.title="wellhead-runtime-cpu" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# torch.compile needs a compiler at run time, vLLM's CPU kernels libnuma.
+# torch.compile needs a compiler and Python's headers at run time, vLLM's CPU kernels libnuma. The official Python images
+# bring the headers of their own Python; Debian's comes without.
 # hadolint ignore=DL3008
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends g++ libnuma1 \
+ && if [ ! -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; then \
+      apt-get install -qq -y --no-install-recommends libpython3-dev; \
+    fi \
  && rm -rf /var/lib/apt/lists/* \
  && install -d -m 0775 -o 2000 -g 0 /home/wellhead
 COPY --from=runtime-cpu-build /opt/vllm /opt/vllm

@@ -67,7 +67,7 @@ def _launch(arguments: EngineArguments, settings: Settings, environment: Mapping
                 model, arguments.load_format, arguments.extra_config, (_NAME, model, *arguments.rest)
             )
     else:
-        folder = Path(parse(str(Path(model.removeprefix("file://")).absolute())).key)
+        folder = Path(parse(model).key if "://" in model else os.path.abspath(model))  # noqa: PTH100 - links stay links
     plan = read_plan(folder)
     if plan is None and (not folder.is_dir() or not any(folder.iterdir())):
         raise ObjectNotFound(

@@ -11,7 +11,7 @@ import pytest
 from tests.containers.base_image import BaseImage, base_image
 from tests.containers.images import Image, build, wheelhouse
 from tests.containers.init_container import InitContainer
-from tests.containers.vllm_image import STREAMER, WHEELS, vllm_image
+from tests.containers.vllm_image import WHEELS, vllm_image
 from tests.containers.workshop import Workshop, open_workshop, why_impossible
 from tests.support.checkpoint import tiny_checkpoint
 from tests.support.seaweedfs import SeaweedFS, seaweedfs
@@ -59,10 +59,7 @@ def initializer(workshop: Workshop, base: BaseImage) -> Image:
 def runtime(workshop: Workshop, base: BaseImage) -> Image:
     """Our runtime image on the stand-in for vLLM's image, which has no plugins for Google's and Azure's storage."""
     wheels = wheelhouse(workshop, base.python, WHEELS)
-    arguments = {
-        "VLLM_IMAGE": vllm_image(workshop, base, wheels),
-        "STREAMER": f"runai-model-streamer[s3]=={STREAMER}",
-    }
+    arguments = {"VLLM_IMAGE": vllm_image(workshop, base, wheels), "STREAMER_STORES": "s3"}
     return build(workshop, base, "runtime", wheels, arguments)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -37,27 +38,40 @@ class Image:
         return dict(entry.split("=", 1) for entry in self.config.get("Env") or ())
 
 
-def wheelhouse(workshop: Workshop, python: str, requirements: Sequence[str] = ()) -> Path:
+def wheelhouse(workshop: Workshop, python: str, extra: Sequence[str] = ()) -> Path:
     """A folder of wheels for that Python: the initializer's, the build backend's, and some more.
 
     Args:
         workshop: whose folder keeps it.
         python: version, as in `3.11`.
-        requirements: what a test needs beyond that, as for pip, without dependencies.
+        extra: what a test needs beyond that, as for pip, without dependencies.
     """
-    pins = REPOSITORY / "requirements" / "initializer.txt"
+    return _download(workshop, python, [_pins("initializer")], [[each] for each in extra])
+
+
+def engine_wheelhouse(workshop: Workshop, python: str) -> Path:
+    """The wheels for the image with vLLM's CPU build; torch's comes from where pip is configured to look."""
+    return _download(workshop, python, [_pins("initializer"), _pins("engine"), _pins("torch-cpu")], [])
+
+
+def _pins(name: str) -> Path:
+    return REPOSITORY / "requirements" / f"{name}.txt"
+
+
+def _download(workshop: Workshop, python: str, pins: list[Path], extra: list[list[str]]) -> Path:
     backend = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["build-system"]["requires"]
-    key = digest(python, pins.read_text(), *backend, "+", *requirements)
+    key = digest(python, *(file.read_text() for file in pins), *backend, "+", json.dumps(extra))
     folder = workshop.folder / f"wheels-{key}"
     if not folder.exists():
-        unfinished = Path(tempfile.mkdtemp(dir=workshop.folder, prefix="wheels-unfinished-"))
+        unfinished = Path(tempfile.mkdtemp(dir=workshop.folder, prefix="unfinished-"))
         options = ("--quiet", "--only-binary", ":all:", "--python-version", python, "--dest", unfinished)
         pip = (sys.executable, "-m", "pip", "download", *options)
-        run(*pip, "--no-deps", "-r", pins)
         run(*pip, *backend)
-        for requirement in requirements:  # one by one: they may be two versions of the same package
-            run(*pip, "--no-deps", requirement)
+        # One by one: they may name two versions of the same package.
+        for each in [*(["-r", str(file)] for file in pins), *extra]:
+            run(*pip, "--no-deps", *each)
         unfinished.rename(folder)
+    os.utime(folder)  # wanted today
     return folder
 
 
@@ -74,7 +88,7 @@ def build(
     key = digest(digest_files(_context(), REPOSITORY), wheels.name, json.dumps(arguments, sort_keys=True))
     name = f"localhost/wellhead-test/{target}:{key}"
     if not workshop.has_image(name):
-        with tempfile.TemporaryDirectory(dir=workshop.folder) as folder:
+        with tempfile.TemporaryDirectory(dir=workshop.folder, prefix="unfinished-") as folder:
             _stage(Path(folder), wheels)
             options = [f"--build-arg={variable}={value}" for variable, value in arguments.items()]
             bud = ("bud", "--isolation=chroot", f"--target={target}", f"--tag={name}")

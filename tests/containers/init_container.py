@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.containers.kubelet import MODEL_FOLDER, TOKEN_FOLDER, Mount, Outcome, Pod, finished
+from tests.containers.kubelet import Outcome, finished
+from tests.containers.pod import MODEL_FOLDER, TOKEN_FOLDER, Mount, Pod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from tests.containers.images import Image
 
 TOKEN = "header.payload.signature-of-a-service-account-token"
-MEMORY = 512 << 20  # limits.memory of our ClusterStorageContainer
+MEMORY = 512 << 20  # half of what our ClusterStorageContainer allows
 
 # What KServe and Kubernetes add to any init container; the last two are for a Service called `wellhead-demo`.
 GIVEN = {

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.containers.init_container import TOKEN, InitContainer, contents, leftovers
-from tests.containers.kubelet import MODEL_FOLDER, Mount, Outcome, Pod, finished
+from tests.containers.kubelet import Outcome, finished
+from tests.containers.pod import MODEL_FOLDER, Mount, Pod
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.containers.init_container import InitContainer, contents, leftovers
-from tests.containers.kubelet import started
+from tests.containers.kubelet import finished, started
+from tests.containers.pod import MODEL_FOLDER, Memory
 from tests.support.counting_proxy import counting_proxy
 
 if TYPE_CHECKING:
@@ -55,6 +57,16 @@ def test_a_shard_that_is_missing(init: InitContainer, store: SeaweedFS, checkpoi
     assert outcome.exit_code == 13, outcome.stderr
     assert "model-00002-of-00003.safetensors" in outcome.message
     assert leftovers(init.destination) == []
+
+
+@pytest.mark.usefixtures("large")
+def test_a_volume_that_is_too_small(init: InitContainer, tmp_path: Path) -> None:
+    pod = init.pod("s3://models/large", mode="download")
+    others = [mount for mount in pod.mounts if mount.destination != MODEL_FOLDER]
+    small = replace(pod, mounts=others, memories=[Memory(MODEL_FOLDER, "64m")])
+    outcome = finished(small, tmp_path)
+    assert outcome.exit_code == 15, outcome.stderr
+    assert MODEL_FOLDER in outcome.message
 
 
 @pytest.mark.usefixtures("large")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tests.containers.images import VERSION
-from tests.containers.kubelet import Pod, finished
+from tests.containers.kubelet import finished
+from tests.containers.pod import Pod
 from tests.containers.seccomp import runtime_default
 
 if TYPE_CHECKING:
@@ -104,3 +106,10 @@ print(len([name for name in os.listdir("/proc") if name.isdigit()]))
     assert writable == []
     assert processes == "1"
     assert outcome.message == "last words"
+
+
+def test_the_memory_limit_is_enforced(initializer: Image, tmp_path: Path) -> None:
+    program = "block = bytearray(256 << 20); print(len(block))"
+    generous = Pod(initializer, command=("python3", "-c", program), memory=512 << 20)
+    assert finished(generous, tmp_path).stdout.strip() == str(256 << 20)
+    assert finished(replace(generous, memory=128 << 20), tmp_path).exit_code == 137

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.containers.images import VERSION
-from tests.containers.kubelet import Mount, Outcome, Pod, finished
+from tests.containers.kubelet import Outcome, finished
+from tests.containers.pod import Memory, Pod
 from tests.containers.vllm_image import PYDANTIC, STREAMER, STUBS
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def run(
     image: Image, folder: Path, *command: str, user: int | None = None, environment: Mapping[str, str] | None = None
 ) -> Outcome:
     """Run a command with the volumes of our ClusterServingRuntime."""
-    mounts = [Mount("tmpfs", path) for path in ("/tmp", HOME, "/var/cache/wellhead")]
-    pod = Pod(image, command=command, mounts=mounts, user=user, environment=environment or {})
+    volumes = [Memory(path) for path in ("/tmp", HOME, "/var/cache/wellhead")]
+    pod = Pod(image, command=command, memories=volumes, user=user, environment=environment or {})
     return finished(pod, folder)
 
 

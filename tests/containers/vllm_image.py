@@ -61,7 +61,7 @@ def vllm_image(workshop: Workshop, base: BaseImage, wheels: Path) -> str:
     key = digest(base.name, wheels.name, CONTAINERFILE, COMMAND)
     name = f"localhost/wellhead-test/vllm:{key}"
     if not workshop.has_image(name):
-        with tempfile.TemporaryDirectory(dir=workshop.folder) as temporary:
+        with tempfile.TemporaryDirectory(dir=workshop.folder, prefix="unfinished-") as temporary:
             folder = Path(temporary)
             (folder / "stubs").mkdir()
             for package, version in STUBS.items():

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+KEEP_SECONDS = 14 * 24 * 3600
 TOOLS = ("buildah", "runc", "debootstrap")
 
 
@@ -122,4 +124,14 @@ def open_workshop() -> Iterator[Workshop]:
     folder = cache_folder()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _tidy(folder)
         yield Workshop(folder)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a killed run left unfinished, and wheels that no run has wanted for a while."""
+    for leftover in [*folder.glob("unfinished-*"), *folder.glob("tmp/*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    for wheels in folder.glob("wheels-*"):
+        if wheels.stat().st_mtime < time.time() - KEEP_SECONDS:
+            shutil.rmtree(wheels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -88,16 +89,13 @@ class Pod:
         given = arguments if len(arguments) > 1 else (*arguments, self.destination)
         merged = {**self.environment, **environment}
         return subprocess.Popen(
-            [*self.command, *map(str, given)],
+            [*([] if self.user is None else as_user(self.user)), *self.command, *map(str, given)],
             cwd="/",
             env={name: value for name, value in merged.items() if value is not None},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            user=self.user,
-            group=self.user,
-            extra_groups=None if self.user is None else [],
             umask=self.umask,
         )
 
@@ -147,15 +145,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 @cache
 def may_be_another_user() -> bool:
     """Whether a child can be another user that still reaches our Python."""
-    if os.getuid() != 0:
+    if os.getuid() != 0 or not shutil.which("setpriv"):
         return False
-    try:
-        tried = subprocess.run(
-            [WELLHEAD, "--version"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, check=False
-        )
-    except OSError:
-        return False
+    tried = subprocess.run([*as_user(NOBODY), WELLHEAD, "--version"], capture_output=True, check=False, cwd="/")
     return tried.returncode == 0
+
+
+def as_user(number: int) -> list[str]:
+    """The beginning of a command that is to run as another user and group, without capabilities."""
+    return ["setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups", "--"]
 
 
 def assert_refused(pod: Pod, outcome: Outcome, code: int, sentence: str) -> None:

@@ -12,7 +12,7 @@ from tests.unit.builders import command_of, downloaded_plan, make_plan, make_sec
 from wellhead_runtime import serve as module
 from wellhead_runtime.serve import serve
 from wellhead_storage.credentials.seal import seal
-from wellhead_storage.errors import ArgumentConflict, HandoffFailed, InvalidUri, ObjectNotFound, UnreadablePlan
+from wellhead_storage.errors import ArgumentConflict, HandoffFailed, ObjectNotFound, UnreadablePlan
 from wellhead_storage.handoff import sealed_path
 from wellhead_storage.plan import plan_path, write_plan
 
@@ -90,14 +90,10 @@ def test_a_downloaded_model_needs_no_credentials(started: Started, folder: Path)
     assert started.command == [*ENGINE, "serve", str(folder), "--shutdown-timeout", "25"]
 
 
-@pytest.mark.parametrize("spelling", ["{}", "{}/", "file://{}", "{}/./", "{}/../models"])
+@pytest.mark.parametrize("spelling", ["{}", "{}/", "file://{}", "FILE://{}", "{}/./", "{}/../models"])
 def test_a_folder_without_a_plan(started: Started, folder: Path, spelling: str) -> None:
     """A PVC, a modelcar, a local cache."""
     (folder / "config.json").write_text("{}")
-    if ".." in spelling:
-        with pytest.raises(InvalidUri):
-            serve([spelling.format(folder)], {})
-        return
     serve([spelling.format(folder)], {})
     assert started.command == [*ENGINE, "serve", str(folder), "--shutdown-timeout", "25"]
 
@@ -105,9 +101,18 @@ def test_a_folder_without_a_plan(started: Started, folder: Path, spelling: str) 
 def test_a_relative_folder(started: Started, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "config.json").write_text("{}")
     monkeypatch.chdir(folder.parent)
-    for model in ("./models", "models"):
+    for model in ("./models", "models", "../" + folder.parent.name + "/models"):
         serve([model], {})
         assert started.command[4] == str(folder)
+
+
+def test_a_folder_behind_a_link_keeps_its_name(started: Started, folder: Path) -> None:
+    """KServe's modelcars put a link at /mnt/models."""
+    (folder / "config.json").write_text("{}")
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    serve([str(link)], {})
+    assert started.command[4] == str(link)
 
 
 def test_a_hugging_face_id_is_vllms_business(started: Started) -> None:
