@@ -34,6 +34,10 @@ unit: $(VENV)/.dev ## The tests that need neither a server nor an engine (second
 storage: $(VENV)/.dev ## The tests against a real object store
 	$(PYTEST) tests/storage
 
+.PHONY: journey
+journey: $(VENV)/.engine system-tools ## Init and serve in real containers, bucket to answer (minutes and 5 GB)
+	WELLHEAD_TEST_JOURNEY=1 $(PYTEST) tests/containers/test_journey.py
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, types, layers, Dockerfile
 	$(BIN)/ruff check .

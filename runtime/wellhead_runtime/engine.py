@@ -27,7 +27,7 @@ def command(model: str, options: Sequence[str], weights: str | None) -> list[str
 
 def module() -> list[str]:
     """The child's argument list up to vLLM's own arguments."""
-    return [sys.executable, "-m", __name__ if __name__ != "__main__" else "wellhead_runtime.engine"]
+    return [sys.executable, "-m", "wellhead_runtime.engine"]
 
 
 def main(argv: list[str]) -> None:

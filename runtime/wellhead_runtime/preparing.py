@@ -47,6 +47,16 @@ def prepare_uri(uri: str, folder: Path, environment: Mapping[str, str]) -> None:
         f"{PREFIX}HANDOFF": "off",
         f"{PREFIX}TERMINATION_LOG": os.devnull,  # this process reports
     }
+    stopped: list[int] = []
+    children: list[subprocess.Popen[str]] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        for started in children:
+            started.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, forward)
     child = subprocess.Popen(
         [sys.executable, "-m", "wellhead_runtime", "init", uri, str(folder)],
         env=variables,
@@ -55,14 +65,9 @@ def prepare_uri(uri: str, folder: Path, environment: Mapping[str, str]) -> None:
         text=True,
         errors="replace",
     )
-    stopped: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        stopped.append(number)
+    children.append(child)
+    if stopped:  # by a signal that arrived before there was a child
         child.send_signal(signal.SIGTERM)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
     last = ""
     assert child.stderr is not None  # noqa: S101 - PIPE was asked for
     with child.stderr:
@@ -72,9 +77,9 @@ def prepare_uri(uri: str, folder: Path, environment: Mapping[str, str]) -> None:
                 sys.stderr.write(last)
             last = line
     code = child.wait()
+    if stopped:
+        raise Interrupted(f"Stopped by {signal.Signals(stopped[0]).name} before the model was ready.")
     if code == 0:
         sys.stderr.write(last)
         return
-    if stopped:
-        raise Interrupted(f"Stopped by {signal.Signals(stopped[0]).name} before the model was ready.")
     raise PreparationFailed(last.strip() or f"wellhead init ended with code {code}.", code if code > 0 else 1)

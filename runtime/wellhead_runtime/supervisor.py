@@ -21,6 +21,10 @@ _READY = b"Application startup complete"  # uvicorn's line, written once vLLM li
 # vLLM waits for its workers on SIGTERM, and a worker that loads does not listen (60 s and more on a slow link, seen).
 # Before it is ready there is no request to drain, so nothing is lost by not waiting.
 _PATIENCE_WHILE_LOADING = 5.0  # seconds
+# What vLLM's inner processes log when they fail. The outer ones should end soon after that, and do not always: with a
+# failed worker they were seen to wait for ever (no C++ compiler for torch.compile, vLLM 0.32 on CPU).
+_FATAL = (b"WorkerProc failed to start", b"EngineCore failed to start", b"Engine core initialization failed")
+_PATIENCE_AFTER_FATAL = 30.0  # seconds
 _TAIL_LINES = 400  # three processes write a traceback each, the innermost first
 _LAST_LINES = 20  # of these, shown again behind the failure
 
@@ -39,6 +43,8 @@ class Supervisor:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._ready = threading.Event()
         self._asked_to_stop = 0
+        self._hangs = threading.Event()
+        self._fatal_seen = False
         self._child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
@@ -107,7 +113,9 @@ class Supervisor:
         when = "after it was ready" if self._ready.is_set() else "before it was ready"
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         cause, hint = likely_cause(self._tail)
-        if code == -signal.SIGKILL:
+        if self._hangs.is_set():
+            how, shell_code = "it failed and did not exit", EngineFailed.exit_code
+        elif code == -signal.SIGKILL:
             cause, hint = "it was killed, most likely for memory", "Raise resources.limits.memory."
         self._show_last_lines()
         raise EngineFailed(f"vLLM ended {when} ({how}): {cause}.", hint, exit_code=shell_code or EngineFailed.exit_code)
@@ -130,6 +138,20 @@ class Supervisor:
             if not self._ready.is_set():
                 self._kill_later()
 
+    def _end_later(self) -> None:
+        """An engine that has failed gets a moment to end by itself."""
+        if self._fatal_seen:
+            return
+        self._fatal_seen = True
+
+        def end() -> None:
+            self._hangs.set()
+            self._kill_group()
+
+        timer = threading.Timer(_PATIENCE_AFTER_FATAL, end)
+        timer.daemon = True
+        timer.start()
+
     def _kill_later(self) -> None:
         timer = threading.Timer(_PATIENCE_WHILE_LOADING, self._kill_group)
         timer.daemon = True
@@ -151,7 +173,9 @@ class Supervisor:
             rest = rest[-65536:]
             for line in lines:
                 self._tail.append(line.decode(errors="replace"))
-                if _READY in line and not self._ready.is_set():
+                if _READY in line:
                     self._ready.set()
+                elif not self._ready.is_set() and any(text in line for text in _FATAL):
+                    self._end_later()
         if rest:
             self._tail.append(rest.decode(errors="replace"))

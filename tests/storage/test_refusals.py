@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CHECK_SECRET = "Check the secret on the service account and the bucket's policy (s3:ListBucket, s3:GetObject)."
 LLAMA = "s3://models/llama"
-UNREACHABLE = f"The store of {LLAMA} cannot be reached:"
+UNREACHABLE = f"The store of {LLAMA} cannot be reached at"
 
 # URI, variables, exit code, sentence
 REFUSALS: dict[str, tuple[str, dict[str, str | None], int, str]] = {
@@ -134,19 +134,19 @@ REFUSALS: dict[str, tuple[str, dict[str, str | None], int, str]] = {
         LLAMA,
         {"AWS_ENDPOINT_URL": "https://{store}"},
         16,
-        f"{UNREACHABLE} it does not speak TLS. Use an http:// endpoint, or S3_USE_HTTPS=0.",
+        f"{UNREACHABLE} https://{{store}}: it does not speak TLS. Use an http:// endpoint, or S3_USE_HTTPS=0.",
     ),
     "a port where nobody listens": (
         LLAMA,
         {"AWS_ENDPOINT_URL": "http://{nobody}"},
         16,
-        f"{UNREACHABLE} it refuses connections. Check the endpoint's port and that the store runs.",
+        f"{UNREACHABLE} http://{{nobody}}: it refuses connections. Check the endpoint's port and that the store runs.",
     ),
     "a host that does not exist": (
         LLAMA,
         {"AWS_ENDPOINT_URL": "http://host.invalid:9000"},
         16,
-        f"{UNREACHABLE} its host name cannot be resolved. Check the endpoint's host name.",
+        f"{UNREACHABLE} http://host.invalid:9000: its host name cannot be resolved. Check the endpoint's host name.",
     ),
 }
 
@@ -181,7 +181,8 @@ def test_a_refusal_is_one_sentence(
         name: value and value.replace("{store}", address).replace("{nobody}", nobody)
         for name, value in environment.items()
     }
-    assert_refused(pod, pod.init(uri, **variables), code, sentence)
+    expected = sentence.replace("{store}", address).replace("{nobody}", nobody)
+    assert_refused(pod, pod.init(uri, **variables), code, expected)
 
 
 @pytest.mark.parametrize("uri", ["ftp://models/llama", "minio://models/llama"])

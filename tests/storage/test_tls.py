@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from tests.storage.model import Model
     from tests.support.seaweedfs import SeaweedFS
 
-UNTRUSTED = (
-    "The store of s3://models/llama cannot be reached: its TLS certificate is not trusted. "
-    "Name the store's CA bundle in the secret."
-)
+
+def untrusted(endpoint: str) -> str:
+    return (
+        f"The store of s3://models/llama cannot be reached at {endpoint}: its TLS certificate is not trusted. "
+        "Name the store's CA bundle in the secret."
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +75,10 @@ def test_a_download_leaves_no_copy_of_the_bundle(
 
 @pytest.mark.usefixtures("llama")
 def test_an_unknown_authority_is_refused(pod: Pod, store: SeaweedFS, endpoint: str, tmp_path: Path) -> None:
-    assert_refused(pod, pod.init("s3://models/llama", **store.environment(endpoint)), 16, UNTRUSTED)
+    assert_refused(pod, pod.init("s3://models/llama", **store.environment(endpoint)), 16, untrusted(endpoint))
     another = new_authority(tmp_path)
     outcome = pod.init("s3://models/llama", AWS_CA_BUNDLE=str(another.bundle), **store.environment(endpoint))
-    assert_refused(pod, outcome, 16, UNTRUSTED)
+    assert_refused(pod, outcome, 16, untrusted(endpoint))
 
 
 @pytest.mark.parametrize(("host", "days"), [("other.example", 1), ("127.0.0.1", -1)], ids=["other host", "expired"])
@@ -86,7 +88,7 @@ def test_a_certificate_that_does_not_fit_is_refused(
     certificate = authority.issue(tmp_path / "store.pem", host, days=days)
     with tls_proxy(store.endpoint_url, certificate) as url:
         outcome = pod.init("s3://models/llama", AWS_CA_BUNDLE=str(authority.bundle), **store.environment(url))
-    assert_refused(pod, outcome, 16, UNTRUSTED)
+    assert_refused(pod, outcome, 16, untrusted(url))
 
 
 @pytest.mark.parametrize(

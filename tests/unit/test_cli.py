@@ -91,7 +91,6 @@ def test_logs_are_json_where_that_was_asked_for(tmp_path: Path) -> None:
 
 FAILURES: dict[str, tuple[list[str], dict[str, str], int, str]] = {
     "a bad URI": (["init", "ftp://models/llama", "{}/models"], {}, 10, "unknown scheme ftp://"),
-    "nothing there": (["init", "/no/such/model", "{}/models"], {}, 11, "/no/such/model does not exist"),
     "no credentials": (
         ["init", "s3://models/llama", "{}/models"],
         {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},

@@ -46,21 +46,21 @@ def stand_in(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path)}
 
 
+MODULE = [sys.executable, "-m", "wellhead_runtime.engine"]
+
+
+def test_the_child_is_this_interpreter() -> None:
+    assert engine.module() == MODULE
+
+
 def test_the_command_of_a_streamed_model() -> None:
-    assert engine.command("/mnt/models", ["--port=8080"], "s3://models/llama") == [
-        sys.executable,
-        "-m",
-        "wellhead_runtime.engine",
-        "--wellhead-weights=s3://models/llama",
-        "serve",
-        "/mnt/models",
-        "--port=8080",
-    ]
+    found = engine.command("/mnt/models", ["--port=8080"], "s3://models/llama")
+    assert found == [*MODULE, "--wellhead-weights=s3://models/llama", "serve", "/mnt/models", "--port=8080"]
 
 
 def test_the_command_of_anything_else() -> None:
-    assert engine.command("org/model", ["--a"], None)[3:] == ["serve", "org/model", "--a"]
-    assert engine.command("", ["--config=x.yaml"], None)[3:] == ["serve", "--config=x.yaml"]
+    assert engine.command("org/model", ["--a"], None) == [*MODULE, "serve", "org/model", "--a"]
+    assert engine.command("", ["--config=x.yaml"], None) == [*MODULE, "serve", "--config=x.yaml"]
 
 
 def test_the_weights_reach_the_field_that_has_no_flag(stand_in: dict[str, str]) -> None:

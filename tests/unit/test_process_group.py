@@ -33,10 +33,24 @@ def start(code: str) -> tuple[subprocess.Popen[bytes], str]:
         return process, process.stdout.readline().decode().strip()
 
 
+def wait_for_the_tracker_of(pid: int) -> None:
+    """Until its exec is done nobody can tell the tracker from the process that it was forked from."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if any(
+            b"resource_tracker" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children.read_text().split()
+        ):
+            return
+        time.sleep(0.01)
+    raise AssertionError("no resource tracker")
+
+
 def test_shared_memory_of_killed_processes_is_removed() -> None:
     process, name = start(WITH_SHARED_MEMORY)
     segment = Path("/dev/shm") / name.lstrip("/")
     assert segment.exists()
+    wait_for_the_tracker_of(process.pid)
     kill_group(process.pid)
     assert process.wait(5) == -9
     assert not segment.exists()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.unit.builders import command_of, downloaded_plan, make_plan, make_secret
+from wellhead_runtime import engine
 from wellhead_runtime import serve as module
 from wellhead_runtime.serve import serve
 from wellhead_storage.credentials.seal import seal
@@ -16,7 +16,7 @@ from wellhead_storage.errors import ArgumentConflict, HandoffFailed, ObjectNotFo
 from wellhead_storage.handoff import sealed_path
 from wellhead_storage.plan import plan_path, write_plan
 
-ENGINE = [sys.executable, "-m", "wellhead_runtime.engine"]
+ENGINE = engine.module()
 
 
 class Started:
@@ -32,6 +32,10 @@ class Started:
     def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> Started:
         self.command, self.environment = list(command), dict(environment)
         return self
+
+    @property
+    def model(self) -> str:
+        return self.command[self.command.index("serve") + 1]
 
     def run(self) -> int:
         return 143
@@ -67,7 +71,8 @@ def streamed(folder: Path, tmp_path: Path) -> dict[str, str]:
 
 def test_a_streamed_model(started: Started, folder: Path, streamed: dict[str, str]) -> None:
     assert serve([str(folder), "--port=8080", "--headless"], streamed | {"PATH": "/bin"}) == 143
-    assert started.command[:6] == [*ENGINE, "--wellhead-weights=s3://models/llama", "serve", str(folder)]
+    expected = [*ENGINE, "--wellhead-weights=s3://models/llama", "serve", str(folder)]
+    assert started.command[: len(expected)] == expected
     assert command_of(started.command, "--load-format") == "runai_streamer"
     assert started.command[-2:] == ["--port=8080", "--headless"]
     assert started.environment["AWS_SECRET_ACCESS_KEY"] == "sk"
@@ -103,7 +108,7 @@ def test_a_relative_folder(started: Started, folder: Path, monkeypatch: pytest.M
     monkeypatch.chdir(folder.parent)
     for model in ("./models", "models", "../" + folder.parent.name + "/models"):
         serve([model], {})
-        assert started.command[4] == str(folder)
+        assert started.model == str(folder)
 
 
 def test_a_folder_behind_a_link_keeps_its_name(started: Started, folder: Path) -> None:
@@ -112,7 +117,7 @@ def test_a_folder_behind_a_link_keeps_its_name(started: Started, folder: Path) -
     link = folder.parent / "link"
     link.symlink_to(folder)
     serve([str(link)], {})
-    assert started.command[4] == str(link)
+    assert started.model == str(link)
 
 
 def test_a_hugging_face_id_is_vllms_business(started: Started) -> None:
@@ -155,7 +160,7 @@ def test_a_damaged_plan(started: Started, folder: Path) -> None:
 def test_a_uri_is_prepared_first(started: Started, folder: Path, uri: str) -> None:
     serve([uri, "--port=1"], {"WELLHEAD_MODEL_DIR": str(folder)})
     assert started.prepared == [(uri, folder)]
-    assert started.command[3:5] == ["serve", str(folder)]
+    assert started.model == str(folder)
     assert command_of(started.command, "--served-model-name") == uri, "not the name of a temporary folder"
     assert started.command[-1] == "--port=1"
 

@@ -64,13 +64,11 @@ def sentence(err: str) -> str:
 @pytest.mark.parametrize(
     ("engine", "code", "words"),
     [
-        ("sys.exit(1)", 1, "vLLM ended before it was ready (exit code 1): it gave no reason."),
         ("sys.exit(7)", 7, "vLLM ended before it was ready (exit code 7): it gave no reason."),
         ("pass", 20, "vLLM ended before it was ready (exit code 0): it gave no reason."),
         (f"{READY}; sys.exit(3)", 3, "vLLM ended after it was ready (exit code 3): it gave no reason."),
         (f"{READY}", 20, "vLLM ended after it was ready (exit code 0): it gave no reason."),
         ("os.kill(os.getpid(), 11)", 139, "vLLM ended before it was ready (signal SIGSEGV): it gave no reason."),
-        ("os.kill(os.getpid(), 15)", 143, "vLLM ended before it was ready (signal SIGTERM): it gave no reason."),
         (
             "os.kill(os.getpid(), 9)",
             137,
@@ -192,8 +190,7 @@ def stop(process: subprocess.Popen[bytes], *numbers: int) -> tuple[int, bytes, s
     return process.returncode, read + out, err.decode(), time.monotonic() - asked
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("code", [0, 5])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGTERM, 5), (signal.SIGINT, 0)])
 def test_a_stop_is_forwarded_and_is_no_failure(number: signal.Signals, code: int) -> None:
     with supervised(POLITE.format(code=code)) as process:
         ended, out, err, _ = stop(process, number)
@@ -316,3 +313,27 @@ os.wait(); time.sleep(0.3)
 def test_this_machine_can_show_what_the_tests_above_look_for() -> None:
     assert alive(os.getpid())
     assert not alive(2**22 + 1)
+
+
+# A failed engine that hangs ----------------------------------------------------------------------------------------
+
+
+def test_an_engine_that_failed_and_does_not_exit_is_ended() -> None:
+    """vLLM's outer processes were seen to wait for ever after a worker had failed."""
+    prefix = "(Worker pid=1) ERROR 11-23 10:47:07 [multiproc_executor.py:953]"
+    engine = (
+        f"print('{prefix} WorkerProc failed to start.', flush=True)\n"
+        f"print('{prefix} RuntimeError: no compiler', flush=True)\n"
+        "time.sleep(60)"
+    )
+    code, _, err = run(engine, "import wellhead_runtime.supervisor as module; module._PATIENCE_AFTER_FATAL = 0.2")
+    assert code == 20
+    assert sentence(err).startswith(
+        "vLLM ended before it was ready (it failed and did not exit): RuntimeError: no compiler."
+    )
+
+
+def test_a_fatal_line_of_an_engine_that_serves_ends_nothing() -> None:
+    engine = f"{READY}; time.sleep(0.3); print('EngineCore failed to start', flush=True); time.sleep(0.8); sys.exit(5)"
+    code, _, _ = run(engine, "import wellhead_runtime.supervisor as module; module._PATIENCE_AFTER_FATAL = 0.1")
+    assert code == 5

@@ -7,11 +7,15 @@ event-loop hop per chunk would cost more than they give.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# Python sees a signal that arrives in the instant before a wait only when that wait ends, so none lasts longer.
+_LONGEST_WAIT = 0.5  # seconds
 
 
 class Stopped(Exception):
@@ -53,12 +57,15 @@ class Workers:
         """
         futures = [self._pool.submit(job) for job in jobs]
         pending: set[Future[T]] = set(futures)
+        longest = _LONGEST_WAIT if every is None else min(every, _LONGEST_WAIT)
+        ticked = time.monotonic()
         try:
             while pending:
-                done, pending = wait(pending, timeout=every, return_when=FIRST_EXCEPTION)
+                done, pending = wait(pending, timeout=longest, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
-                if pending and tick:
+                if pending and tick and every is not None and time.monotonic() - ticked >= every:
+                    ticked = time.monotonic()
                     tick()
         except BaseException:
             self.abandon()

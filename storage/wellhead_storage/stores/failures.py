@@ -27,6 +27,7 @@ from wellhead_storage.errors import (
 )
 
 _STATUS = re.compile(r"status code: (\d{3})")
+_ENDPOINT = re.compile(r"performing [A-Z]+ (https?://[^/\s?]+)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _BAD_KEY = re.compile(r'(?:Path|path segment) "(?P<key>[^"]*)"')
 
@@ -112,7 +113,9 @@ def _unavailable(location: str, text: str, status: int, code: str) -> StoreUnava
     low = text.lower()
     for mark, reason, hint in _DETAILS:
         if mark in low:
-            return StoreUnavailable(f"The store of {location} cannot be reached: {reason}.", hint)
+            # The user may never have typed the endpoint: it can come from KServe's ConfigMap.
+            at = f" at {endpoint[1]}" if (endpoint := _ENDPOINT.search(text)) else ""
+            return StoreUnavailable(f"The store of {location} cannot be reached{at}: {reason}.", hint)
     first = text.splitlines()[0] if text else "no reason given"
     return StoreUnavailable(f"The store of {location} cannot be read: {first[:300]}.", "Check endpoint and network.")
 
