@@ -22,17 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.support.checkpoint import tiny_checkpoint
-from tests.support.counting_proxy import Request, counting_proxy
+from tests.support.counting_proxy import counting_proxy, round_trips
 from tests.support.seaweedfs import seaweedfs
-
-
-def rounds(requests: Sequence[Request]) -> int:
-    """The longest chain of requests of which each began after the one before had ended."""
-    chain, free = 0, 0.0
-    for request in sorted(requests, key=lambda request: request.finished):
-        if request.started >= free:
-            chain, free = chain + 1, request.finished
-    return chain
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                         subprocess.run(done, env=environment, check=True, stderr=subprocess.DEVNULL)
                         wall = time.monotonic() - began
                         seen = proxy.requests
-                        measured.append((wall, _cpu() - used, len(seen), proxy.body_bytes, rounds(seen)))
+                        measured.append((wall, _cpu() - used, len(seen), proxy.body_bytes, round_trips(seen)))
                 wall, cpu, requests, size, chain = (statistics.median(column) for column in zip(*measured, strict=True))
                 table.add_row(
                     str(shards),

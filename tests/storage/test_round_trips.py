@@ -8,7 +8,7 @@ import pytest
 
 from tests.storage.model import Model
 from tests.support.checkpoint import tiny_checkpoint
-from tests.support.counting_proxy import Request, counting_proxy
+from tests.support.counting_proxy import counting_proxy, round_trips
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 
 # Long enough for 120 connections to be opened within it on a busy machine.
 LATENCY = 0.4
-
-
-def round_trips(requests: list[Request]) -> int:
-    """The longest chain of requests of which each began only after the one before had ended."""
-    chain, end = 0, 0.0
-    for request in sorted(requests, key=lambda request: request.finished):
-        if request.started >= end:
-            chain, end = chain + 1, request.finished
-    return chain
 
 
 @pytest.mark.parametrize("shards", [1, 12, 120])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 BUFFER = 1 << 18
 
@@ -68,6 +68,15 @@ class Request:
     def user_agent(self) -> str:
         """The User-Agent header; empty where there is none."""
         return self.headers.get("user-agent", "")
+
+
+def round_trips(requests: Iterable[Request]) -> int:
+    """The longest chain of requests of which each began only after the one before had ended."""
+    chain, end = 0, 0.0
+    for request in sorted(requests, key=lambda request: request.finished):
+        if request.started >= end:
+            chain, end = chain + 1, request.finished
+    return chain
 
 
 @dataclass
