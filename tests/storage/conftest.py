@@ -41,22 +41,28 @@ def llama(store: SeaweedFS, checkpoint: Path) -> Model:
     return Model(store, "llama", checkpoint).upload()
 
 
+@pytest.fixture(scope="session")
+def new_model(store: SeaweedFS, checkpoint: Path) -> Callable[[], Model]:
+    """Makes copies of that model, to be changed."""
+    return lambda: Model(store, f"copy-{next(_numbers)}", checkpoint).upload()
+
+
 @pytest.fixture
-def model(store: SeaweedFS, checkpoint: Path) -> Model:
+def model(new_model: Callable[[], Model]) -> Model:
     """A copy of that model, for this test to change."""
-    return Model(store, f"copy-{next(_numbers)}", checkpoint).upload()
+    return new_model()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
     """A folder that other users reach, too (pytest's own are closed to them)."""
-    folder = Path(tempfile.mkdtemp(prefix="wellhead-pod-"))
+    folder = Path(tempfile.mkdtemp(prefix="wellhead-pods-"))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_pod(store: SeaweedFS, open_folder: Path) -> Callable[[], Pod]:
     """Makes pods that may read the store."""
 
@@ -69,6 +75,8 @@ def new_pod(store: SeaweedFS, open_folder: Path) -> Callable[[], Pod]:
 
 
 @pytest.fixture
-def pod(new_pod: Callable[[], Pod]) -> Pod:
+def pod(new_pod: Callable[[], Pod]) -> Iterator[Pod]:
     """A pod that may read the store."""
-    return new_pod()
+    pod = new_pod()
+    yield pod
+    shutil.rmtree(pod.folder)

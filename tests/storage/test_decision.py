@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.storage.model import BUCKET, INDEX, Model, one_tensor
+from tests.storage.pod import Outcome, Pod, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from tests.storage.pod import Pod
 
 
 def nothing(model: Model) -> None:
@@ -107,15 +108,39 @@ OBSTACLES: dict[str, tuple[Callable[[Model], None], dict[str, str], str]] = {
         "no service-account token is mounted, so the credentials cannot be sealed for the engine",
     ),
 }
-EACH_OBSTACLE = pytest.mark.parametrize(("change", "environment", "reason"), OBSTACLES.values(), ids=OBSTACLES)
 
 
-@EACH_OBSTACLE
-def test_auto_downloads_what_cannot_be_streamed(
-    pod: Pod, model: Model, change: Callable[[Model], None], environment: Mapping[str, str], reason: str
-) -> None:
-    change(model)
-    outcome = pod.init(model.uri, **environment)
+@dataclass(frozen=True)
+class Ends:
+    """How a model with an obstacle ends in `auto`, and how in `stream`."""
+
+    model: Model
+    auto: tuple[Pod, Outcome]
+    stream: tuple[Pod, Outcome]
+
+
+@pytest.fixture(scope="module")
+def ends(new_pod: Callable[[], Pod], new_model: Callable[[], Model]) -> dict[str, Ends]:
+    """Of each of them."""
+
+    def run(change: Callable[[Model], None], environment: Mapping[str, str]) -> Ends:
+        model, auto, stream = new_model(), new_pod(), new_pod()
+        change(model)
+        return Ends(
+            model,
+            auto=(auto, auto.init(model.uri, **environment)),
+            stream=(stream, stream.init(model.uri, WELLHEAD_MODE="stream", **environment)),
+        )
+
+    return side_by_side(
+        {name: partial(run, change, environment) for name, (change, environment, _) in OBSTACLES.items()}
+    )
+
+
+@pytest.mark.parametrize("case", OBSTACLES)
+def test_auto_downloads_what_cannot_be_streamed(ends: dict[str, Ends], case: str) -> None:
+    model, reason = ends[case].model, OBSTACLES[case][2]
+    pod, outcome = ends[case].auto
     assert outcome.exit_code == 0, outcome.stderr
     assert (pod.plan.mode, pod.plan.reasons) == ("download", (reason,))
     assert f"download {model.uri}: {reason}" in outcome.stderr
@@ -124,12 +149,10 @@ def test_auto_downloads_what_cannot_be_streamed(
     assert pod.own_files == ["plan.json"]
 
 
-@EACH_OBSTACLE
-def test_stream_is_refused_where_it_cannot_work(
-    pod: Pod, model: Model, change: Callable[[Model], None], environment: Mapping[str, str], reason: str
-) -> None:
-    change(model)
-    outcome = pod.init(model.uri, WELLHEAD_MODE="stream", **environment)
+@pytest.mark.parametrize("case", OBSTACLES)
+def test_stream_is_refused_where_it_cannot_work(ends: dict[str, Ends], case: str) -> None:
+    model, reason = ends[case].model, OBSTACLES[case][2]
+    pod, outcome = ends[case].stream
     assert outcome.exit_code == 14
     assert outcome.sentence == f"{model.uri} cannot be streamed: {reason}. Use mode auto or download."
     assert pod.is_untouched
@@ -162,7 +185,7 @@ def test_a_whole_safetensors_model_is_streamed(pod: Pod, llama: Model, mode: str
     assert pod.plan.reasons[0] == reason
 
 
-@pytest.mark.parametrize("mode", ["", "auto", "download"])
+@pytest.mark.parametrize("mode", ["", "download"])
 def test_the_wrapper_streams_without_any_annotation(pod: Pod, llama: Model, mode: str) -> None:
     outcome = pod.init(f"runai_streamer://{llama.uri}", WELLHEAD_ENGINE=None, WELLHEAD_MODE=mode or None)
     assert outcome.exit_code == 0, outcome.stderr
@@ -177,7 +200,7 @@ def test_the_scheme_may_be_written_in_capitals(pod: Pod, llama: Model) -> None:
     assert pod.plan.weights.uri == llama.uri
 
 
-@pytest.mark.parametrize("change", [nothing, pytorch, adapter], ids=["safetensors", "PyTorch", "adapter"])
+@pytest.mark.parametrize("change", [pytorch, adapter], ids=["PyTorch", "adapter"])
 def test_download_downloads_anything(pod: Pod, model: Model, change: Callable[[Model], None]) -> None:
     change(model)
     assert pod.init(model.uri, WELLHEAD_MODE="download").exit_code == 0

@@ -19,17 +19,13 @@ CONFIG = ("llama/config.json", b"{}")
 
 UNUSABLE = (
     "../../etc/x",
-    "..",
     ".",
     "a/../../b",
-    "a/./b",
     "a//b",
     "/abs",
-    "/etc/cron.d/x",
     "a\x00b",
     "a\x01b",
     "a\nb",
-    "a\tb",
     "a\x7fb",
     "\x1b[2Ja",
 )

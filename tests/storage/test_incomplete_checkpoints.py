@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.storage.model import INDEX, Model, header_of, one_tensor
-from tests.storage.pod import Pod, assert_refused
+from tests.storage.pod import Outcome, Pod, assert_refused, side_by_side
 from tests.support.checkpoint import safetensors_bytes
 
 if TYPE_CHECKING:
@@ -204,12 +205,24 @@ FAULTS: dict[str, tuple[Callable[[Model], None], str]] = {
 }
 
 
-@pytest.mark.parametrize(("fault", "sentence"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_is_named(pod: Pod, model: Model, fault: Callable[[Model], None], sentence: str) -> None:
-    fault(model)
+@pytest.fixture(scope="module")
+def ends(new_pod: Callable[[], Pod], new_model: Callable[[], Model]) -> dict[str, tuple[Pod, Model, Outcome]]:
+    """How each of them ends."""
+
+    def run(fault: Callable[[Model], None]) -> tuple[Pod, Model, Outcome]:
+        pod, model = new_pod(), new_model()
+        fault(model)
+        return pod, model, pod.init(model.uri)
+
+    return side_by_side({name: partial(run, fault) for name, (fault, _) in FAULTS.items()})
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_fault_is_named(ends: dict[str, tuple[Pod, Model, Outcome]], case: str) -> None:
+    pod, model, outcome = ends[case]
     size, header = len(model.files[SECOND]), len(header_of(model.files[SECOND]))
-    expected = sentence.format(uri=model.uri, size=size, less=size - 1, header=header - 8, whole_header=header)
-    assert_refused(pod, pod.init(model.uri), 13, expected)
+    values = {"size": size, "less": size - 1, "header": header - 8, "whole_header": header}
+    assert_refused(pod, outcome, 13, FAULTS[case][1].format(uri=model.uri, **values))
 
 
 @pytest.mark.parametrize("fault", [shard_missing_in_index, truncated, garbage])

@@ -19,7 +19,7 @@ from tests.support.counting_proxy import CountingProxy, counting_proxy
 from tests.support.seaweedfs import SeaweedFS
 
 KILLS = 50
-PODS = 2  # at a time
+PODS = 4  # at a time
 
 
 @pytest.fixture(scope="module")

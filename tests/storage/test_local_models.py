@@ -12,9 +12,9 @@ from tests.storage.pod import Pod, contents
 
 
 @pytest.fixture
-def mounted(checkpoint: Path, open_folder: Path) -> Path:
+def mounted(checkpoint: Path, tmp_path: Path) -> Path:
     """The checkpoint as another volume of the pod shows it."""
-    folder = open_folder / "volume" / "llama"
+    folder = tmp_path / "volume" / "llama"
     folder.parent.mkdir()
     folder.symlink_to(checkpoint, target_is_directory=True)
     return folder
@@ -48,8 +48,8 @@ def test_a_path_that_is_not_there(pod: Pod) -> None:
     assert outcome.sentence.startswith("/mnt/nothing/here does not exist in this container.")
 
 
-def test_a_broken_checkpoint_is_noticed_here_too(pod: Pod, mounted: Path, checkpoint: Path, open_folder: Path) -> None:
-    broken = open_folder / "broken"
+def test_a_broken_checkpoint_is_noticed_here_too(pod: Pod, mounted: Path, checkpoint: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
     broken.mkdir()
     for path in checkpoint.iterdir():
         (broken / path.name).write_bytes(path.read_bytes()[: 100 if path.suffix == ".safetensors" else None])

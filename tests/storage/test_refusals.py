@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.storage.model import Model
-from tests.storage.pod import Pod, assert_refused
+from tests.storage.pod import Outcome, Pod, assert_refused, side_by_side
 from tests.storage.signed import put_policy
 from tests.storage.stub_s3 import StubS3, stub_s3
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.seaweedfs import SeaweedFS
 
@@ -165,24 +166,30 @@ def stub() -> Iterator[StubS3]:
         yield running
 
 
-@pytest.mark.usefixtures("llama")
-@pytest.mark.parametrize(("uri", "environment", "code", "sentence"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_is_one_sentence(
-    pod: Pod,
-    store: SeaweedFS,
-    nobody: str,
-    uri: str,
-    environment: dict[str, str | None],
-    code: int,
-    sentence: str,
-) -> None:
+@pytest.fixture(scope="module")
+def filled(store: SeaweedFS, nobody: str) -> Callable[[str], str]:
+    """Puts addresses in the places of their names."""
     address = store.endpoint_url.partition("://")[2]
-    variables = {
-        name: value and value.replace("{store}", address).replace("{nobody}", nobody)
-        for name, value in environment.items()
-    }
-    expected = sentence.replace("{store}", address).replace("{nobody}", nobody)
-    assert_refused(pod, pod.init(uri, **variables), code, expected)
+    return lambda text: text.replace("{store}", address).replace("{nobody}", nobody)
+
+
+@pytest.fixture(scope="module")
+def ends(new_pod: Callable[[], Pod], llama: Model, filled: Callable[[str], str]) -> dict[str, tuple[Pod, Outcome]]:
+    """How each of them ends; most of the time goes into asking again."""
+
+    def run(uri: str, environment: dict[str, str | None]) -> tuple[Pod, Outcome]:
+        pod = new_pod()
+        return pod, pod.init(uri, **{name: value and filled(value) for name, value in environment.items()})
+
+    return side_by_side({name: partial(run, uri, given) for name, (uri, given, *_) in REFUSALS.items()})
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_refusal_is_one_sentence(
+    ends: dict[str, tuple[Pod, Outcome]], filled: Callable[[str], str], case: str
+) -> None:
+    *_, code, sentence = REFUSALS[case]
+    assert_refused(*ends[case], code, filled(sentence))
 
 
 @pytest.mark.parametrize("uri", ["ftp://models/llama", "minio://models/llama"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.builders import python
+from tests.unit.forked import Ended, forked, run_forked
 from wellhead_storage import failing
 from wellhead_storage.errors import InvalidUri, WellheadError
 from wellhead_storage.failing import report, write_termination_message
@@ -29,14 +27,14 @@ run_to_exit(command, os.environ)
 """
 
 
-def run(body: str, before: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    return python("-c", SCRIPT.format(body=body, before=before), environment=environment)
+def run(body: str, before: str = "", **environment: str) -> Ended:
+    return run_forked(SCRIPT.format(body=body, before=before), **environment)
 
 
 @pytest.mark.parametrize("code", [0, 7, 143])
 def test_the_commands_own_code(code: int) -> None:
     finished = run(f"print('hello'); return {code}")
-    assert (finished.returncode, finished.stdout, finished.stderr) == (code, "hello\n", "")
+    assert finished == (code, b"hello\n", "")
 
 
 def test_a_failure_is_the_last_line_and_the_whole_termination_message(tmp_path: Path) -> None:
@@ -46,59 +44,53 @@ def test_a_failure_is_the_last_line_and_the_whole_termination_message(tmp_path: 
         "print('working', file=sys.stderr); raise errors.ObjectNotFound('s3://a/b is\\nmissing.', 'Look again.')",
         WELLHEAD_TERMINATION_LOG=str(log),
     )
-    assert finished.returncode == 11
-    assert finished.stderr == "working\ns3://a/b is missing. Look again.\n"
+    assert finished.code == 11
+    assert finished.err == "working\ns3://a/b is missing. Look again.\n"
     assert log.read_text() == "s3://a/b is missing. Look again."
 
 
 def test_an_unexpected_exception_is_code_1_and_still_a_sentence(tmp_path: Path) -> None:
     log = tmp_path / "termination-log"
     finished = run("raise RuntimeError('oops')", WELLHEAD_TERMINATION_LOG=str(log))
-    assert finished.returncode == 1
-    assert finished.stderr.splitlines()[-1] == log.read_text() == "Unexpected RuntimeError: oops Please report this."
-    assert "Traceback" in finished.stderr, "a bug shows where it is"
+    assert finished.code == 1
+    assert finished.err.splitlines()[-1] == log.read_text() == "Unexpected RuntimeError: oops Please report this."
+    assert "Traceback" in finished.err, "a bug shows where it is"
 
 
 @pytest.mark.parametrize("level", ["debug", "DEBUG"])
 def test_tracebacks_of_known_failures_only_at_debug_level(level: str) -> None:
     body = "raise errors.AccessDenied('No.')"
-    assert "Traceback" not in run(body).stderr
+    assert "Traceback" not in run(body).err
     finished = run(body, WELLHEAD_LOG_LEVEL=level)
-    assert "Traceback" in finished.stderr
-    assert finished.stderr.splitlines()[-1] == "No."
+    assert "Traceback" in finished.err
+    assert finished.err.splitlines()[-1] == "No."
 
 
 def test_ctrl_c_without_a_handler() -> None:
     finished = run("raise KeyboardInterrupt")
-    assert (finished.returncode, finished.stderr) == (143, "Interrupted.\n")
+    assert (finished.code, finished.err) == (143, "Interrupted.\n")
 
 
 def test_threads_that_hang_do_not_keep_the_process() -> None:
     began = time.monotonic()
     finished = run("threading.Thread(target=time.sleep, args=(60,)).start(); raise errors.StoreUnavailable('Gone.')")
-    assert finished.returncode == 16
+    assert finished.code == 16
     assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_command_with_a_sentence(tmp_path: Path, number: signal.Signals) -> None:
-    script = SCRIPT.format(body="print('up', flush=True); time.sleep(60)", before="interrupt_on_signals()")
-    log = tmp_path / "termination-log"
-    child = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"WELLHEAD_TERMINATION_LOG": str(log)},
+    script = SCRIPT.format(
+        body="print('up', flush=True)\n    while True: time.sleep(0.05)", before="interrupt_on_signals()"
     )
-    with child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "up\n"
-        child.send_signal(number)
-        _, stderr = child.communicate(timeout=30)
-    assert child.returncode == 143
-    assert stderr == f"Stopped by {number.name} before the model was ready.\n"
-    assert log.read_text() == stderr.strip()
+    log = tmp_path / "termination-log"
+    with forked(script, WELLHEAD_TERMINATION_LOG=str(log)) as process:
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(number)
+        code, _, err = process.wait()
+    assert code == 143
+    assert err == f"Stopped by {number.name} before the model was ready.\n"
+    assert log.read_text() == err.strip()
 
 
 def test_a_second_signal_does_not_break_the_tidying_up() -> None:
@@ -109,8 +101,8 @@ def test_a_second_signal_does_not_break_the_tidying_up() -> None:
         os.kill(os.getpid(), 15); os.kill(os.getpid(), 2); print('tidied', flush=True)
     """
     finished = run(body, "interrupt_on_signals(); threading.Timer(0.1, os.kill, (os.getpid(), 15)).start()")
-    assert finished.returncode == 143
-    assert finished.stdout == "up\ntidied\n"
+    assert finished.code == 143
+    assert finished.out == b"up\ntidied\n"
 
 
 # The termination message -----------------------------------------------------------------------------------------

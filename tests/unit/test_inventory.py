@@ -306,6 +306,15 @@ def test_markers_of_folders_are_dropped_and_empty_files_are_not() -> None:
     assert [item.name for item in drop_markers(objects)] == ["sub/deep/a.json", "__init__.py", "subway"]
 
 
+def test_a_marker_beside_a_file_of_its_name() -> None:
+    """`a/` is listed as `a`: the marker goes, whichever comes first; a file stays once."""
+    file, marker = StoredObject("a", 5), StoredObject("a", 0)
+    assert drop_markers([marker, file]) == [file]
+    assert drop_markers([file, marker]) == [file]
+    assert [item.name for item in drop_markers([StoredObject("a", 0), StoredObject("a", 0)])] == ["a"]
+    assert drop_markers([file, StoredObject("a", 7)]) == [file, StoredObject("a", 7)], "two real ones: refused later"
+
+
 def test_a_folder_with_bytes_is_no_marker() -> None:
     """It stays, so that the collision is reported."""
     objects = [StoredObject("sub", 5), StoredObject("sub/a.json", 1)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wellhead_storage.errors import IntegrityError
-from wellhead_storage.paths import refuse_collisions, safe_target
+from wellhead_storage.paths import refuse_collisions, refuse_doubles, safe_target
 
 FOLDER = Path("/mnt/models")
 
@@ -110,3 +110,24 @@ def test_what_passes_can_be_written_to_a_disk(names: list[str]) -> None:
         assert collide
     else:
         assert not collide
+
+
+# Two objects, one name -------------------------------------------------------------------------------------------
+
+
+def test_two_objects_of_one_name() -> None:
+    """A store may hold `a` and `a/`; both are listed as `a`."""
+    refuse_doubles([])
+    refuse_doubles(["a", "b", "aa"])
+    with pytest.raises(IntegrityError, match="Two objects would become the file 'a'"):
+        refuse_doubles(["a", "b", "a"])
+
+
+@given(st.lists(st.sampled_from(["a", "b", "a/b", "é"])))
+def test_exactly_lists_without_doubles_pass(names: list[str]) -> None:
+    try:
+        refuse_doubles(names)
+    except IntegrityError:
+        assert len(set(names)) < len(names)
+    else:
+        assert len(set(names)) == len(names)

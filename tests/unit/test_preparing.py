@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkpoint import tiny_checkpoint
-from tests.unit.builders import python
+from tests.unit.forked import forked, run_forked
 from wellhead_runtime.preparing import PreparationFailed, model_folder, prepare_uri
 from wellhead_storage.plan import read_plan
 from wellhead_storage.settings import Settings
@@ -72,14 +70,14 @@ def stand_in(tmp_path: Path, body: str) -> str:
 
 def test_how_the_child_is_called(tmp_path: Path) -> None:
     body = 'echo "$@" "$WELLHEAD_ENGINE" "$WELLHEAD_HANDOFF" "$WELLHEAD_MODE" "$WELLHEAD_TERMINATION_LOG"'
-    finished = python("-c", SCRIPT, stand_in(tmp_path, body), environment={"WELLHEAD_MODE": "stream"})
-    assert finished.returncode == 0
-    assert finished.stdout == "-m wellhead_runtime init s3://models/llama /models vllm off stream /dev/null\n"
+    finished = run_forked(SCRIPT, stand_in(tmp_path, body), WELLHEAD_MODE="stream")
+    assert finished.code == 0
+    assert finished.out == b"-m wellhead_runtime init s3://models/llama /models vllm off stream /dev/null\n"
 
 
 def test_its_log_passes_through_in_order(tmp_path: Path) -> None:
-    finished = python("-c", SCRIPT, stand_in(tmp_path, "for n in 1 2 3; do echo line $n >&2; done"))
-    assert finished.stderr == "line 1\nline 2\nline 3\n"
+    finished = run_forked(SCRIPT, stand_in(tmp_path, "for n in 1 2 3; do echo line $n >&2; done"))
+    assert finished.err == "line 1\nline 2\nline 3\n"
 
 
 @pytest.mark.parametrize(
@@ -91,24 +89,17 @@ def test_its_log_passes_through_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_how_it_ends(tmp_path: Path, body: str, code: int, words: str) -> None:
-    finished = python("-c", SCRIPT, stand_in(tmp_path, body))
-    assert (finished.returncode, finished.stderr) == (code, words)
+    finished = run_forked(SCRIPT, stand_in(tmp_path, body))
+    assert (finished.code, finished.err) == (code, words)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_reaches_the_child(tmp_path: Path, number: signal.Signals) -> None:
-    body = "trap 'echo Stopped by us. >&2; exit 143' TERM; echo up; while :; do sleep 0.05; done"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, stand_in(tmp_path, body)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PATH": "/usr/bin:/bin"},
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
+    body = "trap 'echo Stopped by us. >&2; exit 143' TERM; echo up; while :; do sleep 0.05; echo working >&2; done"
+    with forked(SCRIPT, stand_in(tmp_path, body), PATH="/usr/bin:/bin") as process:
+        assert process.stdout.readline() == b"up\n"
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert stderr == f"Stopped by {number.name} before the model was ready.\n"
+        code, _, err = process.wait()
+    assert code == 143
+    assert err.splitlines()[-1] == f"Stopped by {number.name} before the model was ready."
+    assert "Stopped by us" not in err, "one sentence is enough"

@@ -123,6 +123,14 @@ def test_every_status_has_an_explanation(status: int) -> None:
     assert explain(listing_failed(status), WHERE).exit_code in {11, 12, 16, 17, 19}
 
 
+def test_an_unreachable_store_is_named_by_its_endpoint() -> None:
+    """The user may never have typed it: it can come from KServe's ConfigMap."""
+    error = explain(unreachable("Connection refused (os error 111)"), WHERE)
+    assert error.problem == f"The store of {WHERE} cannot be reached at http://minio:9000: it refuses connections."
+    other = explain(GenericError("Connection refused"), WHERE)
+    assert other.problem == f"The store of {WHERE} cannot be reached: it refuses connections."
+
+
 def test_a_key_that_cannot_be_a_file() -> None:
     assert "the key '../x'" in unusable_key(WHERE, key="../x").problem
 

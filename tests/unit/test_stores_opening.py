@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
+import obstore
 import pytest
 from obstore.store import S3Store
 
-from wellhead_storage.errors import AccessDenied, InvalidConfiguration, InvalidUri
+from wellhead_storage.errors import AccessDenied, InvalidConfiguration, InvalidUri, WellheadError
 from wellhead_storage.stores.folder import ObstoreFolder
 from wellhead_storage.stores.opening import Opened, open_store
 from wellhead_storage.uri import parse
@@ -21,6 +24,12 @@ def s3_config(opened: Opened) -> dict[str, object]:
     """What obstore was told."""
     store = cast("S3Store", cast("ObstoreFolder", opened.store)._store)
     return {name.removeprefix("aws_"): value for name, value in store.config.items()}
+
+
+def signed(opened: Opened) -> str:
+    """A URL that shows which credentials sign; nothing is sent."""
+    store = cast("S3Store", cast("ObstoreFolder", opened.store)._store)
+    return obstore.sign(store, "GET", "x", timedelta(minutes=1))
 
 
 CONFIGS: dict[str, tuple[str, dict[str, str], dict[str, object]]] = {
@@ -78,6 +87,38 @@ def test_aws_itself_may_have_an_instance_role() -> None:
     opened = open_store(parse("s3://models/llama"), {})
     assert opened.credentials is not None
     assert not opened.credentials.usable
+
+
+CLOUD = {"AWS_ROLE_ARN": "arn", "AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such/token"}
+
+
+def test_obstore_reads_no_variables_by_its_own_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would mix the container's key with the storage-config secret that overrides it."""
+    stored = '{"type": "s3", "access_key_id": "AK2", "secret_access_key": "s2"}'
+    environment = KEYS | {"AWS_SESSION_TOKEN": "tok", "AWS_ENDPOINT_URL": "http://minio:9000", "STORAGE_CONFIG": stored}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    url = signed(open_store(parse("s3://models/llama"), environment))
+    assert url.startswith("http://minio:9000/models/x?")
+    assert "X-Amz-Credential=AK2%2F" in url
+    assert "Security-Token" not in url
+    assert {name: os.environ[name] for name in environment} == environment, "they are back afterwards"
+
+
+def test_a_cloud_identity_keeps_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (CLOUD | {"AWS_SESSION_TOKEN": ""}).items():
+        monkeypatch.setenv(name, value)
+    store = open_store(parse("s3://models/llama"), CLOUD).store
+    assert os.environ["AWS_SESSION_TOKEN"] == ""
+    with pytest.raises(WellheadError, match="/no/such/token"):
+        store.objects()
+
+
+def test_a_ca_bundle_without_a_certificate(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.crt"
+    bundle.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    with pytest.raises(InvalidConfiguration, match=f"The CA bundle {bundle} is unusable"):
+        open_store(parse("s3://models/llama"), KEYS | {"AWS_CA_BUNDLE": str(bundle)})
 
 
 def test_malformed_credentials() -> None:

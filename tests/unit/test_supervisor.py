@@ -7,14 +7,14 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.unit.forked import Ended, Forked, forked, run_forked
 
 # What `wellhead serve` does at its end; the engine is this interpreter with the code in argv[1].
 DRIVER = """
@@ -30,28 +30,16 @@ run_to_exit(supervisor.run, os.environ)
 """
 READY = "print('INFO:     Application startup complete.', flush=True)"
 SUBREAPER = "import ctypes; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)"  # as process 1 of a container: orphans are ours
-LIMIT = 30
 
 
 @contextmanager
-def supervised(engine: str, before: str = "", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
-        [sys.executable, "-c", DRIVER.format(before=before), engine],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def supervised(engine: str, before: str = "", **environment: str) -> Iterator[Forked]:
+    with forked(DRIVER.format(before=before), engine, **environment) as process:
+        yield process
 
 
-def run(engine: str, before: str = "", **environment: str) -> tuple[int, bytes, str]:
-    with supervised(engine, before, **environment) as process:
-        out, err = process.communicate(timeout=LIMIT)
-    return process.returncode, out, err.decode()
+def run(engine: str, before: str = "", **environment: str) -> Ended:
+    return run_forked(DRIVER.format(before=before), engine, **environment)
 
 
 def sentence(err: str) -> str:
@@ -132,9 +120,8 @@ def test_much_output_on_both_streams_blocks_nobody() -> None:
 
 def test_output_arrives_while_it_runs() -> None:
     with supervised(f"{READY}; time.sleep(60)") as process:
-        assert process.stdout is not None
         assert process.stdout.readline() == b"INFO:     Application startup complete.\n"
-        assert process.poll() is None
+        assert process.running
 
 
 def test_its_environment_is_exactly_what_was_given() -> None:
@@ -177,17 +164,16 @@ threading.Thread(target=lambda: (supervisor._ready.wait(), os.write(1, b"up\\n")
 """
 
 
-def stop(process: subprocess.Popen[bytes], *numbers: int) -> tuple[int, bytes, str, float]:
+def stop(process: Forked, *numbers: int) -> tuple[int, bytes, str, float]:
     """Wait until it is up, send the signals, wait for the end."""
-    assert process.stdout is not None
     assert process.stdout.readline() == b"up\n"
     asked, read = time.monotonic(), b""
     process.send_signal(numbers[0])
     for number in numbers[1:]:
         read += process.stdout.readline()
         process.send_signal(number)
-    out, err = process.communicate(timeout=LIMIT)
-    return process.returncode, read + out, err.decode(), time.monotonic() - asked
+    ended = process.wait()
+    return ended.code, read + ended.out, ended.err, time.monotonic() - asked
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGTERM, 5), (signal.SIGINT, 0)])
@@ -224,7 +210,6 @@ def test_an_engine_that_still_loads_is_not_waited_for() -> None:
 
 def test_an_engine_that_serves_may_finish_its_requests() -> None:
     with supervised(DRAINING, IMPATIENT + SAYS_READY) as process:
-        assert process.stdout is not None
         assert b"startup complete" in process.stdout.readline()
         ended, out, _, _ = stop(process, signal.SIGTERM)
     assert (ended, out) == (0, b"drained\n")
@@ -265,7 +250,6 @@ def test_workers_do_not_outlive_an_engine_that_is_killed() -> None:
         "print('up'", "print(pid, flush=True); print('up'"
     )
     with supervised(engine) as process:
-        assert process.stdout is not None
         worker = int(process.stdout.readline())
         ended, _, err, _ = stop(process, signal.SIGTERM, signal.SIGTERM)
     assert ended == 137, err

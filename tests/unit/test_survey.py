@@ -16,6 +16,7 @@ from wellhead_storage.download.workers import Workers
 from wellhead_storage.errors import IncompleteCheckpoint, IntegrityError, ObjectNotFound
 from wellhead_storage.inventory import INDEX
 from wellhead_storage.safetensors_header import LENGTH_BYTES, header_length, parse_header
+from wellhead_storage.stores.interface import StoredObject
 from wellhead_storage.survey import Survey, list_objects, survey
 
 SHARDS = shard_names(3)
@@ -159,6 +160,15 @@ def test_hostile_keys_end_the_listing(staging: Staging, name: str) -> None:
     with pytest.raises(IntegrityError) as caught:
         list_objects(MemoryStore({"config.json": b"{}", name: b"x"}), staging)
     assert caught.value.exit_code == 17
+
+
+def test_two_objects_of_one_name(staging: Staging) -> None:
+    class Doubled(MemoryStore):
+        def objects(self) -> list[StoredObject]:
+            return 2 * super().objects()
+
+    with pytest.raises(IntegrityError, match=r"Two objects would become the file 'config\.json'"):
+        list_objects(Doubled({"config.json": b"{}"}), staging)
 
 
 def test_a_file_that_is_also_a_folder(staging: Staging) -> None:
