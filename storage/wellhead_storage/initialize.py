@@ -18,11 +18,13 @@ from wellhead_storage.decision import Decision
 from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.workers import Workers
-from wellhead_storage.errors import WellheadError
+from wellhead_storage.errors import UnreadablePlan, WellheadError
 from wellhead_storage.files import disk_errors, in_gib, require_space
 from wellhead_storage.handoff import connection_for_engine, remove_sealed, seal_for_engine
+from wellhead_storage.inventory import INDEX
 from wellhead_storage.local import link_weights
 from wellhead_storage.logs import log
+from wellhead_storage.paths import safe_target
 from wellhead_storage.plan import (
     FOLDER,
     CredentialsTravel,
@@ -32,6 +34,7 @@ from wellhead_storage.plan import (
     PlannedFile,
     Weights,
     plan_path,
+    read_plan,
     write_plan,
 )
 from wellhead_storage.settings import Settings
@@ -76,11 +79,8 @@ def prepare(source: str, destination: Path, settings: Settings, environment: Map
     opened = open_store(uri, environment)
     staging = Staging(destination)
     staging.reset()
-    with disk_errors(destination):
-        # Whatever an earlier run left no longer counts from here on.
-        plan_path(destination).unlink(missing_ok=True)
-        remove_sealed(destination)
-    preparation = _Preparation(source, uri, opened, staging, settings)
+    earlier = _retire_predecessor(destination)
+    preparation = _Preparation(source, uri, opened, staging, settings, earlier)
     try:
         plan = preparation.run()
     except BaseException:
@@ -101,10 +101,25 @@ def prepare(source: str, destination: Path, settings: Settings, environment: Map
     return plan
 
 
+def _retire_predecessor(destination: Path) -> set[str]:
+    """Whatever an earlier run left no longer counts; returns its weights and index, which may have to go."""
+    with disk_errors(destination):
+        try:
+            plan = read_plan(destination)
+        except UnreadablePlan:
+            plan = None
+        plan_path(destination).unlink(missing_ok=True)
+        remove_sealed(destination)
+    return {INDEX, *(file.name for file in plan.weights.files)} if plan else set()
+
+
 class _Preparation:
     """One call of `prepare`: the steps and what they share."""
 
-    def __init__(self, source: str, uri: StorageUri, opened: Opened, staging: Staging, settings: Settings) -> None:
+    def __init__(
+        self, source: str, uri: StorageUri, opened: Opened, staging: Staging, settings: Settings, earlier: set[str]
+    ) -> None:
+        self.earlier = earlier
         self.source, self.uri, self.staging, self.settings = source, uri, staging, settings
         self.store, self.credentials = opened.store, opened.credentials
         self.workers = Workers(_THREADS)
@@ -133,6 +148,7 @@ class _Preparation:
         with self._phase("publish"):
             if decision.mode == "local":
                 link_weights(found.inventory, Path(self.uri.key), self.staging.destination)
+            self._remove_stale({item.name for item in found.inventory.weights})
             self.staging.publish()
         return self._plan(found, decision, travel)
 
@@ -141,7 +157,15 @@ class _Preparation:
         reasons = decisions.obstacles_to_store(self.uri, self.settings)
         log.info("download %s: %s", self.uri.location, "; ".join(reasons))
         self._fetch([item for item in objects if item.name.partition("/")[0] != FOLDER])
+        self._remove_stale(set())
         self.staging.publish()
+
+    def _remove_stale(self, weights: set[str]) -> None:
+        """Remove weights and index of an earlier edition: beside other shards they would be loaded with them."""
+        destination = self.staging.destination
+        with disk_errors(destination):
+            for name in self.earlier - weights - self.staging.names:
+                safe_target(destination, name).unlink(missing_ok=True)
 
     def _fetch(self, items: tuple[StoredObject, ...] | list[StoredObject]) -> None:
         with self._phase("download"):

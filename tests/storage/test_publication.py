@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.storage.model import BUCKET, Model
+from tests.storage.model import BUCKET, INDEX, Model, one_tensor
 from tests.support.checkpoint import tiny_checkpoint
 
 if TYPE_CHECKING:
@@ -82,3 +82,16 @@ def test_config_and_plan_come_last_at_every_moment(single: Model, new_pod: Calla
         assert found in (old, new) or "config.json" not in found
     assert renames == len(new) + len(own), "it died before each of them"
     assert (pod.files, pod.own_files) == (new, own)
+
+
+def test_weights_that_are_no_longer_part_of_the_model_go(pod: Pod, model: Model) -> None:
+    """Beside the new ones they would be loaded with them."""
+    assert pod.init(model.uri, WELLHEAD_MODE="stream").exit_code == 0
+    shards = list(model.shards)
+    model.delete(*shards, INDEX)
+    model.put("model.safetensors", one_tensor("only"))
+    (pod.destination / "my-notes.txt").write_text("not Wellhead's")
+    outcome = pod.init(model.uri, WELLHEAD_MODE="download")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert not pod.files.keys() & {*shards, INDEX}
+    assert {"model.safetensors", "config.json", "my-notes.txt"} <= pod.files.keys()

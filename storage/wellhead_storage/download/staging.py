@@ -40,6 +40,11 @@ class Staging:
         self.received = 0
         self.fetched = 0
 
+    @property
+    def names(self) -> set[str]:
+        """What is staged."""
+        return set(self._names)
+
     def reset(self) -> None:
         """Create the destination and forget what a killed predecessor left."""
         with disk_errors(self.destination):
