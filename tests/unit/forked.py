@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["wellhead_runtime.supervisor", "wellhead_runtime.preparing", "wellhead_storage.failing", "tests.unit.forked"]
+    ["wellhead_runtime.cli", "wellhead_runtime.supervisor", "wellhead_runtime.preparing", "tests.unit.forked"]
 )
 _LIMIT = 30.0  # seconds; everything here ends within one
 

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.checkpoint import tiny_checkpoint
-from tests.unit.builders import python, wellhead
+from tests.unit.builders import python
+from tests.unit.builders import wellhead as fresh_wellhead
+from tests.unit.forked import Ended, run_forked
 from wellhead_storage import __version__
 from wellhead_storage.plan import read_plan
 
 # Nothing of this belongs into an init container that starts in a fraction of a second.
 HEAVY = ["torch", "vllm", "kserve", "rich", "pydantic_settings", "asyncio", "transformers", "huggingface_hub", "boto3"]
 
+MAIN = "import sys; sys.argv[0] = 'wellhead'; from wellhead_runtime.cli import main; main()"
+
+
+def wellhead(*arguments: str, environment: Mapping[str, str] | None = None) -> Ended:
+    """The console script, with nothing in the environment but what is given."""
+    return run_forked(MAIN, *arguments, **(environment or {}))
+
 
 def test_version() -> None:
-    finished = wellhead("--version")
-    assert (finished.returncode, finished.stdout, finished.stderr) == (0, f"wellhead {__version__}\n", "")
+    for finished in (fresh_wellhead("--version"), python("-c", MAIN, "--version")):
+        assert (finished.returncode, finished.stdout, finished.stderr) == (0, f"wellhead {__version__}\n", "")
 
 
 def test_help_names_the_commands() -> None:
     finished = wellhead("--help")
-    assert finished.returncode == 0
+    assert finished.code == 0
     for command in ("init", "serve"):
-        assert f"  {command} " in finished.stdout
+        assert f"  {command} " in finished.out.decode()
 
 
 @pytest.mark.parametrize("command", ["init", "serve"])
 def test_help_of_commands(command: str) -> None:
     finished = wellhead(command, "--help")
-    assert finished.returncode == 0
-    assert f" {command} [OPTIONS]" in finished.stdout.splitlines()[0]
-    assert finished.stderr == ""
+    assert finished.code == 0
+    assert f" {command} [OPTIONS]" in finished.out.decode().splitlines()[0]
+    assert finished.err == ""
 
 
 @pytest.mark.parametrize(
@@ -48,19 +58,19 @@ def test_help_of_commands(command: str) -> None:
 )
 def test_wrong_usage_is_code_2(arguments: list[str], words: str) -> None:
     finished = wellhead(*arguments)
-    assert finished.returncode == 2
-    assert words in finished.stderr
-    assert "Traceback" not in finished.stderr
+    assert finished.code == 2
+    assert words in finished.err
+    assert "Traceback" not in finished.err
 
 
 def test_init_prepares_a_folder(tmp_path: Path) -> None:
     source = tiny_checkpoint(tmp_path / "source", shards=2, tensor_bytes=128)
     environment = {"WELLHEAD_ENGINE": "vllm", "WELLHEAD_MODES": "typo", "WELLHEAD_X_PORT": "tcp://10.0.0.1:80"}
     finished = wellhead("init", str(source), str(tmp_path / "models"), environment=environment)
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout == ""
-    assert "WELLHEAD_MODES is no setting of Wellhead" in finished.stderr
-    assert "WELLHEAD_X_PORT" not in finished.stderr
+    assert finished.code == 0, finished.err
+    assert finished.out == b""
+    assert "WELLHEAD_MODES is no setting of Wellhead" in finished.err
+    assert "WELLHEAD_X_PORT" not in finished.err
     plan = read_plan(tmp_path / "models")
     assert plan is not None
     assert plan.mode == "local"
@@ -68,13 +78,10 @@ def test_init_prepares_a_folder(tmp_path: Path) -> None:
 
 def test_files_of_init_can_be_read_by_the_engines_user(tmp_path: Path) -> None:
     source = tiny_checkpoint(tmp_path / "source", shards=1, tensor_bytes=128)
-    script = (
-        "import os, sys; os.umask(0o077); sys.argv[1:] = ['init', *sys.argv[1:]]; "
-        "from wellhead_runtime.cli import main; main()"
-    )
+    script = f"import os; os.umask(0o077); {MAIN}"
     environment = {"WELLHEAD_ENGINE": "vllm", "WELLHEAD_MODE": "download"}
-    finished = python("-c", script, str(source), str(tmp_path / "models"), environment=environment)
-    assert finished.returncode == 0, finished.stderr
+    finished = run_forked(script, "init", str(source), str(tmp_path / "models"), **environment)
+    assert finished.code == 0, finished.err
     for path in (tmp_path / "models").rglob("*"):
         assert path.stat().st_mode & 0o444 == 0o444
         assert path.is_file() or path.stat().st_mode & 0o111 == 0o111
@@ -84,7 +91,7 @@ def test_logs_are_json_where_that_was_asked_for(tmp_path: Path) -> None:
     source = tiny_checkpoint(tmp_path / "source", shards=1, tensor_bytes=128)
     environment = {"WELLHEAD_ENGINE": "vllm", "WELLHEAD_LOG_FORMAT": "json"}
     finished = wellhead("init", str(source), str(tmp_path / "models"), environment=environment)
-    records = [json.loads(line) for line in finished.stderr.splitlines()]
+    records = [json.loads(line) for line in finished.err.splitlines()]
     assert records[-1]["message"].startswith(f"ready: {tmp_path}/models")
     assert {record["level"] for record in records} == {"INFO"}
 
@@ -113,11 +120,11 @@ def test_failures_are_one_sentence_and_a_code(tmp_path: Path, case: str) -> None
         *(word.format(tmp_path / "empty") if "models" not in word else word.format(tmp_path) for word in arguments),
         environment=environment | {"WELLHEAD_TERMINATION_LOG": str(log)},
     )
-    assert finished.returncode == code, finished.stderr
-    sentence = finished.stderr.splitlines()[-1]
+    assert finished.code == code, finished.err
+    sentence = finished.err.splitlines()[-1]
     assert words in sentence
     assert log.read_text() == sentence
-    assert "Traceback" not in finished.stderr
+    assert "Traceback" not in finished.err
 
 
 # What is imported ------------------------------------------------------------------------------------------------

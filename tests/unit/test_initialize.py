@@ -99,6 +99,7 @@ def test_stream(made: Prepare) -> None:
     assert plan.connection.endpoint_url == "http://minio:9000"
     assert {left.name for left in plan.left} == {"README.md"}
     assert {"list", "survey", "publish"} <= set(plan.phases)
+    assert all(0 <= seconds < 30 for seconds in plan.phases.values())
 
 
 def test_a_streamed_model_has_metadata_and_header_only_shards(made: Prepare) -> None:
@@ -139,6 +140,16 @@ def test_the_wrapper_streams_whatever_else_is_said(made: Prepare, variables: dic
     plan = made.run(FORCED, **variables)
     assert plan is not None
     assert (plan.mode, plan.loader, plan.weights.uri, plan.uri) == ("stream", "runai_streamer", URI, FORCED)
+
+
+@pytest.mark.parametrize(("mode", "words"), [("auto", "of weights to stream"), ("download", "of weights in place")])
+def test_the_last_line_says_what_became_of_the_weights(
+    made: Prepare, wellhead_log: pytest.LogCaptureFixture, mode: str, words: str
+) -> None:
+    made.run(WELLHEAD_MODE=mode)
+    last = wellhead_log.messages[-1]
+    assert last.startswith(f"ready: {made.destination}, ")
+    assert last.endswith(words)
 
 
 # Downloading -----------------------------------------------------------------------------------------------------

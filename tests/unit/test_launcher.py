@@ -43,14 +43,27 @@ def launch(monkeypatch: pytest.MonkeyPatch, *argv: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["--version", "-v"])
-def test_the_version_is_answered_without_importing_vllm(option: str) -> None:
+def test_the_version_is_answered_by_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+    called: list[tuple[str, list[str]]],
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["vllm", option])
+    launcher.main()
+    assert capsys.readouterr().out == f"{installed_engine()[1]}\n"
+    assert called == []
+
+
+def test_the_version_is_answered_without_importing_vllm() -> None:
     """KServe's script asks before every start, and vLLM's own answer takes ten seconds."""
     script = (
         "import sys; sys.argv = ['vllm', sys.argv[1]]; from wellhead_runtime.launcher import main; main(); "
-        "assert not {'vllm', 'torch', 'pydantic'} & set(sys.modules)"
+        "assert not {'vllm', 'torch', 'pydantic'} & set(sys.modules); print('still this process')"
     )
-    finished = python("-c", script, option)
-    assert (finished.returncode, finished.stdout, finished.stderr) == (0, f"{installed_engine()[1]}\n", "")
+    finished = python("-c", script, "--version")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout == f"{installed_engine()[1]}\nstill this process\n"
 
 
 def test_the_version_in_a_fraction_of_a_second() -> None:

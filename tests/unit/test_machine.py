@@ -72,6 +72,7 @@ CASES: dict[str, tuple[str, dict[str, str], int, int]] = {
         64,
         16,
     ),
+    "v2: a colon in the path": ("0::/pod:1/c1\n", {"pod:1/c1/memory.max": str(8 * GIB)}, 8, 16),
     "v2: a path that leaves the namespace": ("0::/../../c1\n", {"memory.max": str(8 * GIB)}, 8, 16),
     "v1: limits": (
         V1,

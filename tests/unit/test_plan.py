@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import downloaded_plan, make_plan
 from wellhead_storage.errors import UnreadablePlan
-from wellhead_storage.plan import VERSION, Plan, plan_path, read_plan, write_plan
+from wellhead_storage.plan import VERSION, Fetched, Plan, PlannedFile, Weights, plan_path, read_plan, write_plan
 
 PLANS = {"stream": make_plan(), "download": downloaded_plan(), "local": downloaded_plan(mode="local")}
 
@@ -92,6 +92,14 @@ def test_another_major_version_names_both(tmp_path: Path, version: str) -> None:
     assert caught.value.exit_code == 22
 
 
+def test_nothing_may_be_counted_as_zero(tmp_path: Path) -> None:
+    weights = Weights(uri="/m", layout="none", files=(PlannedFile(name="x", size=0),), total_bytes=0)
+    plan = downloaded_plan(weights=weights, fetched=Fetched(files=0, bytes=0))
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+    assert (plan.weights.largest_tensor_bytes, plan.weights.tensors, plan.weights.dtypes) == (0, 0, {})
+
+
 DAMAGED = {
     "empty": "",
     "cut off": '{"version": "1.0", "mo',
@@ -120,7 +128,10 @@ FIELDS: dict[str, dict[str, Any]] = {
     "weights.layout": {"weights": {"uri": "s3://a/b", "layout": "tar", "total_bytes": 1}},
     "credentials.handoff": {"credentials": {"handoff": "in the clear"}},
     "connection.identity": {"connection": {"identity": "root"}},
+    "weights.tensors": {"weights": {"uri": "s3://a/b", "layout": "none", "total_bytes": 0, "tensors": -1}},
     "fetched": {"fetched": None},
+    "fetched.files": {"fetched": {"files": -1, "bytes": 0}},
+    "fetched.bytes": {"fetched": {"files": 0, "bytes": -1}},
 }
 
 

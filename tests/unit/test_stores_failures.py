@@ -73,6 +73,12 @@ CASES: dict[str, tuple[Exception, type[WellheadError], str]] = {
         "another region",
     ),
     "a redirect": (listing_failed(307), InvalidConfiguration, "another region"),
+    "a lasting redirect": (listing_failed(308), InvalidConfiguration, "another region"),
+    "a redirect to nowhere": (
+        GenericError("Generic S3 error: Received redirect without LOCATION, this normally indicates …"),
+        InvalidConfiguration,
+        "another region",
+    ),
     "malformed": (listing_failed(400, "InvalidRequest"), InvalidConfiguration, "malformed (InvalidRequest)"),
     "400": (listing_failed(400), InvalidConfiguration, "malformed (status 400)"),
     "an unusable key": (

@@ -74,6 +74,16 @@ def test_s3(case: str) -> None:
     assert opened.store.uri == parse(text)
 
 
+@pytest.mark.parametrize(
+    ("environment", "lax"), [({}, False), ({"S3_VERIFY_SSL": "1"}, False), ({"S3_VERIFY_SSL": "0"}, True)]
+)
+def test_certificates_are_checked_unless_that_is_switched_off(environment: dict[str, str], lax: bool) -> None:
+    opened = open_store(parse("s3://models/llama"), KEYS | {"AWS_ENDPOINT_URL": "https://minio:9000"} | environment)
+    options = cast("S3Store", cast("ObstoreFolder", opened.store)._store).client_options or {}
+    assert str(options.get("allow_invalid_certificates", False)).lower() == str(lax).lower()
+    assert str(options["allow_http"]).lower() == "false"
+
+
 def test_no_credentials_for_a_store_that_is_not_aws_is_said_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(AccessDenied) as caught:

@@ -317,6 +317,12 @@ def test_an_engine_that_failed_and_does_not_exit_is_ended() -> None:
     )
 
 
+def test_an_ordinary_line_ends_nothing() -> None:
+    engine = "print('ERROR: failed to start a coffee machine', flush=True); time.sleep(0.5); sys.exit(5)"
+    code, _, _ = run(engine, "import wellhead_runtime.supervisor as module; module._PATIENCE_AFTER_FATAL = 0.1")
+    assert code == 5
+
+
 def test_a_fatal_line_of_an_engine_that_serves_ends_nothing() -> None:
     engine = f"{READY}; time.sleep(0.3); print('EngineCore failed to start', flush=True); time.sleep(0.8); sys.exit(5)"
     code, _, _ = run(engine, "import wellhead_runtime.supervisor as module; module._PATIENCE_AFTER_FATAL = 0.1")

@@ -84,6 +84,13 @@ def test_other_layouts_are_not_read_into(content: dict[str, bytes], staging: Sta
     assert store.bytes_read(".bin") == 0
 
 
+def test_no_config(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+    """params.json of Mistral's own models, for example; vLLM decides."""
+    del content["config.json"]
+    found, _ = look(content, staging, workers)
+    assert found.config is None
+
+
 @pytest.mark.parametrize("config", [b"{not json", b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_config_is_vllms_business(
     content: dict[str, bytes], staging: Staging, workers: Workers, config: bytes

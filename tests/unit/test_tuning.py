@@ -83,6 +83,12 @@ def test_the_buffer_holds_the_largest_tensor_and_leaves_memory(
     assert 1 <= int(found["RUNAI_STREAMER_CONCURRENCY"]) <= 16
 
 
+def test_a_tensor_that_no_memory_holds() -> None:
+    with pytest.raises(InvalidConfiguration, match=r"largest tensor has 9\.0 GiB and .* may use 8\.0 GiB") as caught:
+        tuned(weights(9 * GIB, 9 * GIB), replace(CUDA, memory=8 * GIB))
+    assert caught.value.hint == "Raise resources.limits.memory."
+
+
 def test_patience_and_a_voice() -> None:
     found = tuned()
     assert found["RUNAI_STREAMER_S3_REQUEST_TIMEOUT_MS"] == "10000"
