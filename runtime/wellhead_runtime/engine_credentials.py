@@ -21,7 +21,8 @@ from wellhead_storage.credentials.seal import read_token, unseal
 from wellhead_storage.errors import HandoffFailed
 from wellhead_storage.handoff import CA_NAME, sealed_path
 from wellhead_storage.logs import log
-from wellhead_storage.plan import FOLDER, Plan
+from wellhead_storage.paths import FOLDER
+from wellhead_storage.plan import Plan
 from wellhead_storage.settings import Settings
 
 

@@ -9,7 +9,8 @@ from wellhead_storage.credentials.seal import SEALED_NAME, read_token, seal
 from wellhead_storage.errors import HandoffFailed
 from wellhead_storage.files import publish_bytes
 from wellhead_storage.logs import log
-from wellhead_storage.plan import FOLDER, CredentialsTravel
+from wellhead_storage.paths import FOLDER
+from wellhead_storage.plan import CredentialsTravel
 from wellhead_storage.settings import Settings
 
 CA_NAME = "ca-bundle.pem"

@@ -24,9 +24,8 @@ from wellhead_storage.handoff import connection_for_engine, remove_sealed, seal_
 from wellhead_storage.inventory import INDEX
 from wellhead_storage.local import link_weights
 from wellhead_storage.logs import log
-from wellhead_storage.paths import safe_target
+from wellhead_storage.paths import FOLDER, safe_target
 from wellhead_storage.plan import (
-    FOLDER,
     CredentialsTravel,
     Fetched,
     Left,
@@ -76,7 +75,7 @@ def prepare(source: str, destination: Path, settings: Settings, environment: Map
         WellheadError: nothing was published in that case.
     """
     uri = parse(source)
-    opened = open_store(uri, environment)
+    opened = open_store(uri, environment, settings)
     staging = Staging(destination)
     staging.reset()
     earlier = _retire_predecessor(destination)

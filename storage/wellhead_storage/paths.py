@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from wellhead_storage.errors import IntegrityError
 
+FOLDER = ".wellhead"
+"""Our own folder inside a model folder."""
+
 _LONGEST_SEGMENT = 255  # bytes, on every Linux file system that matters
 
 

@@ -15,8 +15,8 @@ from wellhead_storage.credentials.s3 import Identity, S3Connection
 from wellhead_storage.errors import UnreadablePlan
 from wellhead_storage.files import publish_bytes
 from wellhead_storage.inventory import Layout
+from wellhead_storage.paths import FOLDER
 
-FOLDER = ".wellhead"
 PLAN_NAME = "plan.json"
 VERSION = "1.0"
 

@@ -37,6 +37,20 @@ class Settings(BaseModel):
     loader: Literal["auto", "runai_streamer"] = Field(
         default="auto", description="how the engine gets streamed weights"
     )
+    verify: Literal["full", "size"] = Field(
+        default="full", description="check downloads against the store's checksums, or their sizes only"
+    )
+    manifest: Literal["auto", "always"] = Field(
+        default="auto", description="leave .wellhead/manifest.json for engines that read no plan, too"
+    )
+    mirror: str = Field(default="", description="where hf:// models are mirrored, s3://bucket/models for example")
+    connections: int = Field(default=16, ge=1, le=256, description="most transfers at a time, of all pairs together")
+    connect_timeout: float = Field(default=5, gt=0, description="seconds until a connection must stand")
+    stall_timeout: float = Field(default=30, gt=0, description="seconds without a byte that end a request")
+    request_timeout: float = Field(default=300, gt=0, description="seconds that one request may take at most")
+    retry_timeout: float = Field(
+        default=60, ge=0, description="seconds of failures in a row, without progress, that end a transfer"
+    )
     model_dir: Path | None = Field(default=None, description="serve URI: folder for the prepared model")
     memory_dir: Path = Field(default=Path("/dev/shm"), description="tmpfs that outlives a restart of the container")  # noqa: S108
     cache_dir: Path | None = Field(default=None, description="persistent folder for the engine's compile caches")
@@ -80,4 +94,4 @@ def _service_link(name: str) -> bool:
     return name.endswith(("_SERVICE_HOST", "_PORT")) or "_SERVICE_PORT" in name or "_PORT_" in name
 
 
-_LOWERED = {"mode", "engine", "handoff", "log_level", "log_format", "loader"}
+_LOWERED = {"mode", "engine", "handoff", "log_level", "log_format", "loader", "verify", "manifest"}

@@ -56,10 +56,10 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     monkeypatch.setattr(
         module,
         "open_store",
-        lambda uri, environment: (
+        lambda uri, environment, settings: (
             Opened(store, s3_credentials(environment, uri.parameters))
             if uri.kind == "s3"
-            else open_store(uri, environment)
+            else open_store(uri, environment, settings)
         ),
     )
 

@@ -152,7 +152,7 @@ def test_nothing_is_left_on_disk_or_in_the_log(
     token.write_text(service_account)
     environment = environment_with(key_id, key, session, token)
     store = MemoryStore(of_folder(tiny_checkpoint(folder / "source", shards=2, tensor_bytes=64)))
-    monkeypatch.setattr(initialize, "open_store", lambda uri, env: Opened(store, s3_credentials(env, uri.parameters)))
+    monkeypatch.setattr(initialize, "open_store", lambda uri, env, _: Opened(store, s3_credentials(env, uri.parameters)))
 
     settings = read_settings(environment)
     plan = initialize.prepare("s3://models/llama", destination, settings, environment)

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+Algorithm = Literal["md5", "sha256", "crc32c", "git-sha1"]
+
+
+class Checksum(NamedTuple):
+    """What a store says about an object's content.
+
+    Attributes:
+        algorithm: `git-sha1` is Git's blob id: SHA-1 over a `blob` header and the content (Hugging Face, small files).
+        value: lower-case hexadecimal.
+    """
+
+    algorithm: Algorithm
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +36,30 @@ class StoredObject:
 
     Attributes:
         name: path relative to the folder, `/`-separated.
-        size: bytes.
+        size: bytes; 0 where `sized` is False.
         etag: the store's version mark, quotes included, or None.
+        version: generation (GCS) or version id, or None.
+        checksum: of the content, where the store gives one with its listing.
+        ranged: False where the store can only send the object from its start to its end (some HTTP servers).
+        sized: False where the length is unknown until the end has come (chunked HTTP answers).
     """
 
     name: str
     size: int
     etag: str | None = None
+    version: str | None = None
+    checksum: Checksum | None = None
+    ranged: bool = True
+    sized: bool = True
 
 
 class Store(Protocol):
-    """A folder in a store. Methods raise `WellheadError`s that name the object."""
+    """A folder in a store. Methods raise `WellheadError`s that name the object, and are called from many threads.
+
+    Attributes:
+        uri: what it is called in messages and in the plan; after `objects()` it may be more precise than what was
+            asked for (a Hugging Face revision becomes a commit).
+    """
 
     uri: StorageUri
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wellhead_storage.credentials.s3 import Identity, S3Connection, S3Credentials
-from wellhead_storage.errors import AccessDenied, InvalidConfiguration
+from wellhead_storage.credentials.s3 import Identity, S3Credentials
+from wellhead_storage.errors import AccessDenied
+from wellhead_storage.settings import Settings
+from wellhead_storage.stores.client import client_options, retry_config, unusable_bundle
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config
-
-# A wrong endpoint must fail in seconds; a stalled connection must not hang a pod. The total time-out only has to
-# outlast one 64 MiB part on a slow link, the read time-out notices a stall long before.
-_CONNECT_TIMEOUT, _READ_TIMEOUT, _TOTAL_TIMEOUT = "5s", "30s", "15m"
-_RETRIES, _RETRY_FOR = 5, timedelta(seconds=30)
+    from obstore.store import S3Config
 
 
-def open_s3(uri: StorageUri, credentials: S3Credentials) -> ObstoreFolder:
+def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> ObstoreFolder:
     """Open the folder of an `s3://` URI. No request is made yet.
 
     Raises:
@@ -42,26 +37,23 @@ def open_s3(uri: StorageUri, credentials: S3Credentials) -> ObstoreFolder:
             "Put a secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY on the pod's service account, or set "
             "awsAnonymousCredential to true for a public bucket.",
         )
-    client = _client(link)
+    client = client_options(
+        settings,
+        allow_http=bool(link.endpoint_url and link.endpoint_url.lower().startswith("http://")),
+        verify_tls=link.verify_tls,
+        ca_bundle=link.ca_bundle,
+    )
     try:
         with _own_variables_hidden(link.identity):
             store = S3Store(
                 uri.container,
                 config=_config(uri.container, credentials),
                 client_options=client,
-                retry_config={
-                    "max_retries": _RETRIES,
-                    "retry_timeout": _RETRY_FOR,
-                    "backoff": {
-                        "init_backoff": timedelta(milliseconds=100),
-                        "max_backoff": timedelta(seconds=5),
-                        "base": 2,
-                    },
-                },
+                retry_config=retry_config(settings),
             )
     except CLIENT_ERRORS as error:
         if link.ca_bundle and "certificate" in str(error).lower():
-            raise _unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
+            raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from error
     return ObstoreFolder(uri, store, uri.key)
 
@@ -108,28 +100,3 @@ def _with_bucket(endpoint: str, bucket: str) -> str:
     # object_store expects the bucket to be in the endpoint already when it is told to use virtual hosting.
     parts = urlsplit(endpoint)
     return parts._replace(netloc=f"{bucket}.{parts.netloc}").geturl()
-
-
-def _client(link: S3Connection) -> ClientConfig:
-    options: ClientConfig = {
-        "connect_timeout": _CONNECT_TIMEOUT,
-        "read_timeout": _READ_TIMEOUT,
-        "timeout": _TOTAL_TIMEOUT,
-        "user_agent": "wellhead",
-        "allow_http": bool(link.endpoint_url and link.endpoint_url.lower().startswith("http://")),
-    }
-    if not link.verify_tls:
-        options["allow_invalid_certificates"] = True
-    if link.ca_bundle:
-        try:
-            options["root_certificate"] = Path(link.ca_bundle).read_bytes()
-        except OSError as error:
-            raise _unusable_bundle(link.ca_bundle, f"it cannot be read ({error.strerror})") from error
-    return options
-
-
-def _unusable_bundle(path: str, why: str) -> InvalidConfiguration:
-    return InvalidConfiguration(
-        f"The CA bundle {path} is unusable: {why}.",
-        "Check the ConfigMap named by AWS_CA_BUNDLE_CONFIGMAP, or the file named by AWS_CA_BUNDLE.",
-    )
