@@ -10,7 +10,7 @@ import typer
 
 from wellhead_storage import __version__
 from wellhead_storage.cli import init
-from wellhead_storage.failing import run_to_exit
+from wellhead_storage.failing import interrupt_on_signals, run_to_exit
 
 # No rich anywhere near the start of a container: it costs more than the rest of the imports together.
 app = typer.Typer(
@@ -48,6 +48,38 @@ def serve(
     """
     # Reached for --help only; main() takes every real call before an option parser could touch vLLM's options.
     serve_to_exit([*(arguments or []), *(["--print-command"] if print_command else [])])
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def plan(
+    uri: Annotated[str, typer.Argument(metavar="URI", show_default=False)],
+    options: Annotated[list[str] | None, typer.Argument(metavar="[VLLM-OPTIONS]", show_default=False)] = None,
+    mode: Annotated[str, typer.Option(help="auto, stream or download, as wellhead.dev/mode would say.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what `init` and `serve` would do with a model URI, without doing it.
+
+    Looks at the model as `init` does (listing, index, headers; no weights), with the credentials of this
+    environment, and ends with the code that `init` would end with. VLLM-OPTIONS are those meant for `serve`.
+    """
+
+    def command() -> int:
+        from wellhead_runtime.plan_report import make_report, print_report
+        from wellhead_storage.logs import configure
+        from wellhead_storage.preview import preview
+        from wellhead_storage.settings import PREFIX, read_settings
+
+        chosen = {f"{PREFIX}MODE": mode} if mode else {}
+        # The log is for failures here; the reasons are on the page.
+        quiet = {f"{PREFIX}LOG_LEVEL": os.environ.get(f"{PREFIX}LOG_LEVEL") or "warning"}
+        environment = {**os.environ, **quiet, **chosen, f"{PREFIX}ENGINE": "vllm"}
+        settings = read_settings(environment)
+        configure(settings)
+        print_report(make_report(preview(uri, settings, environment), options or [], environment), as_json=as_json)
+        return 0
+
+    interrupt_on_signals()
+    run_to_exit(command, os.environ)
 
 
 def serve_to_exit(argv: list[str]) -> NoReturn:

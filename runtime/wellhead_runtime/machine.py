@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+
+from wellhead_storage.cgroups import cgroup_folders, memory_limit, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,9 @@ class Machine:
 def inspect_machine(root: Path = Path("/")) -> Machine:
     """Look at the machine; `root` lets tests show another file system."""
     engine, version = installed_engine()
-    limits = list(_cgroup_folders(root))
-    cpus = min([len(os.sched_getaffinity(0)), *(quota for folder in limits if (quota := _cpu_quota(folder)))])
-    memory = min([_total_memory(root), *(limit for folder in limits if (limit := _memory_limit(folder)))])
+    quotas = (_cpu_quota(folder) for folder in cgroup_folders(root))
+    cpus = min([len(os.sched_getaffinity(0)), *(quota for quota in quotas if quota)])
+    memory = min(_total_memory(root), memory_limit(root) or sys.maxsize)
     return Machine(cpus=max(1, cpus), memory=memory, engine=engine, engine_version=version)
 
 
@@ -58,53 +61,18 @@ def installed_engine() -> tuple[Literal["cuda", "cpu"], str]:
     return "cuda", ""
 
 
-def _cgroup_folders(root: Path) -> list[Path]:
-    """This process's cgroup folders and all above them, version 1 (memory, cpu) and 2.
-
-    In a container with its own cgroup namespace the path is `/` and the mount shows the container's own limits;
-    without one the limits are further down, so every level counts.
-    """
-    mount = root / "sys/fs/cgroup"
-    folders: list[Path] = []
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        tops = [mount / name for name in controllers.split(",")] + ([mount / controllers] if controllers else [mount])
-        for top in tops:
-            here = top / path.lstrip("/")
-            while here.is_relative_to(top):
-                if here.is_dir() and here not in folders:
-                    folders.append(here)
-                here = here.parent
-    return folders
-
-
-def _memory_limit(folder: Path) -> int | None:
-    for name in ("memory.max", "memory.limit_in_bytes"):
-        text = _text(folder / name)
-        if text.isdecimal():
-            return int(text)
-    return None
-
-
 def _cpu_quota(folder: Path) -> int | None:
-    quota, _, period = _text(folder / "cpu.max").partition(" ")
+    quota, _, period = read_text(folder / "cpu.max").partition(" ")
     if not quota:
-        quota, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+        quota, period = read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")
     if quota.isdecimal() and period.isdecimal() and int(period):
         return max(1, math.ceil(int(quota) / int(period)))
     return None
 
 
 def _total_memory(root: Path) -> int:
-    for line in _text(root / "proc/meminfo").splitlines():
+    for line in read_text(root / "proc/meminfo").splitlines():
         name, _, value = line.partition(":")
         if name == "MemTotal":
             return int(value.split()[0]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -29,11 +29,13 @@ class TensorFacts:
         tensors: number of tensors.
         largest: bytes of the largest tensor, which the streamer's buffer must hold.
         dtypes: dtype → number of tensors.
+        parameters: elements of all tensors (packed ones, where a quantised checkpoint packs several into one).
     """
 
     tensors: int
     largest: int
     dtypes: dict[str, int]
+    parameters: int = 0
 
 
 def parse_index(raw: bytes, location: str) -> dict[str, str]:
@@ -120,7 +122,7 @@ def check_tensors(folder: StorageUri, headers: Mapping[str, Header], index: Mapp
     """
     home: dict[str, str] = {}
     dtypes: dict[str, int] = {}
-    largest = 0
+    largest = parameters = 0
     for shard, header in headers.items():
         for name, tensor in header.tensors.items():
             if name in home:
@@ -131,10 +133,11 @@ def check_tensors(folder: StorageUri, headers: Mapping[str, Header], index: Mapp
             home[name] = shard
             dtypes[tensor.dtype] = dtypes.get(tensor.dtype, 0) + 1
             largest = max(largest, tensor.size)
+            parameters += tensor.elements
     for name, shard in (index or {}).items():
         if home.get(name) != shard:
             raise IncompleteCheckpoint(
                 f"{folder.child(shard)} lacks the tensor {name!r} that {INDEX} promises.",
                 "Upload shards and index of the same checkpoint.",
             )
-    return TensorFacts(tensors=len(home), largest=largest, dtypes=dict(sorted(dtypes.items())))
+    return TensorFacts(len(home), largest, dict(sorted(dtypes.items())), parameters)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from wellhead_storage.credentials.s3 import S3Connection
 from wellhead_storage.errors import NotStreamable
-from wellhead_storage.inventory import Inventory
+from wellhead_storage.inventory import Inventory, Layout
 from wellhead_storage.settings import Settings
 from wellhead_storage.uri import STREAMABLE, StorageUri
 
 # Models for which vLLM 0.32's default loader reads files that its streaming loader does not know of
 # (`secondary_weights` and `allow_patterns_overrides` in vllm/model_executor/models/), as config.json names them.
 _READ_MORE = ("Ultravox", "MoonshotKimia", "ClefOmni", "Cosmos3", "RobertaForSequence", "BgeM3")
+
+_ASKED = ("mode download was asked for",)
 
 _LAYOUTS = {
     "mistral": "its weights are in Mistral's own layout (consolidated*.safetensors), which vLLM cannot stream",
@@ -77,21 +80,35 @@ def obstacles_to_config(config: object) -> list[str]:
     return []
 
 
-def decide(uri: StorageUri, settings: Settings, obstacles: list[str]) -> Decision:
+def decide(
+    uri: StorageUri, settings: Settings, layout: Layout, found: Sequence[str], obstacles: Sequence[str]
+) -> Decision:
     """The decision, once all obstacles are known.
+
+    Args:
+        uri: what serves the model.
+        settings: for the mode.
+        layout: of its weights.
+        found: how the folder was found, in sentences (a registry, a mirror).
+        obstacles: what speaks against streaming.
 
     Raises:
         NotStreamable: `runai_streamer://`, or mode `stream` for an engine that understands plans, and obstacles.
     """
+    if settings.mode == "download" and not uri.forced_stream:
+        return Decision("download", (*found, *_ASKED))
     if not obstacles:
-        return Decision("stream", (_wish(uri, settings), "the checkpoint is complete safetensors of one layout"))
-    demanded = uri.forced_stream or (settings.mode == "stream" and settings.engine == "vllm")
-    if demanded:
+        return Decision(
+            "stream", (*found, _wish(uri, settings), "the checkpoint is complete safetensors of one layout")
+        )
+    # Adapters come as second pairs beside a model, with the model's mode in the same environment.
+    demanded = settings.mode == "stream" and settings.engine == "vllm" and layout != "adapter"
+    if demanded or uri.forced_stream:
         raise NotStreamable(
             f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.",
             "Use mode auto or download" + (" and drop runai_streamer://." if uri.forced_stream else "."),
         )
-    return Decision("download", tuple(obstacles))
+    return Decision("download", (*found, *obstacles))
 
 
 def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory) -> Decision:
@@ -105,13 +122,8 @@ def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory) -> D
             raise NotStreamable(f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.", "Name the plain path.")
         return Decision("local", ("runai_streamer:// asks for the streamer, which reads the local files",))
     if settings.mode == "download":
-        return download_because_asked()
+        return Decision("download", _ASKED)
     return Decision("local", ("the weights are already in this container",))
-
-
-def download_because_asked() -> Decision:
-    """Mode `download` needs no further reason."""
-    return Decision("download", ("mode download was asked for",))
 
 
 def _wish(uri: StorageUri, settings: Settings) -> str:

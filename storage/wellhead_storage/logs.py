@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import TextIO
 
 from wellhead_storage.settings import Settings
 
@@ -17,7 +18,7 @@ log = logging.getLogger("wellhead")
 
 def configure(settings: Settings) -> None:
     """Send the `wellhead` logger to stderr as the settings say; calling it again replaces the handler."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _CurrentStderr()
     formatter: logging.Formatter
     if settings.log_format == "json":
         from pythonjsonlogger.json import JsonFormatter
@@ -34,3 +35,14 @@ def configure(settings: Settings) -> None:
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(settings.log_level.upper())
+
+
+class _CurrentStderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever stderr is now: a live progress bar replaces it, so that lines appear above the bar."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wellhead_storage.paths import FOLDER
 
 MANIFEST_NAME = f"{FOLDER}/manifest.json"
+PROGRESS_NAME = f"{FOLDER}/mirror-progress.json"
+"""The same of a mirror that is being written: a folder that holds it is not to be served from."""
 VERSION = "1.0"
 
 
@@ -40,6 +42,7 @@ class Manifest(_Part):
     source: str = Field(description="normal form of the URI that was copied, a Hugging Face revision as a commit")
     asked: str = Field(default="", description="the URI as it was asked for")
     files: tuple[ManifestFile, ...] = ()
+    whole: bool = Field(default=True, description="all that an engine needs is among the files")
 
     @property
     def total_bytes(self) -> int:

@@ -42,6 +42,7 @@ class Weights(_Part):
     total_bytes: int = Field(ge=0)
     largest_tensor_bytes: int = Field(default=0, ge=0, description="what the streamer's buffer must hold; 0 if unknown")
     tensors: int = Field(default=0, ge=0)
+    parameters: int = Field(default=0, ge=0, description="elements of all tensors; 0 if unknown")
     dtypes: dict[str, int] = Field(default_factory=dict, description="dtype to number of tensors")
 
 

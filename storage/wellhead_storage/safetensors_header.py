@@ -45,11 +45,12 @@ class MalformedHeader(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor: `size` in bytes, `begin` counted from the end of the header."""
+    """One tensor: `size` in bytes, `begin` counted from the end of the header, `elements` as its shape says."""
 
     dtype: str
     begin: int
     size: int
+    elements: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _tensor(name: str, entry: object) -> Tensor:
     bits = _BITS.get(dtype)
     if bits is not None and math.prod(shape) * bits != (end - begin) * 8:
         raise MalformedHeader(f"its header gives tensor {name!r} {end - begin:,} bytes, which its shape contradicts")
-    return Tensor(dtype, begin, end - begin)
+    return Tensor(dtype, begin, end - begin, math.prod(shape))
 
 
 def _refuse_gaps(tensors: dict[str, Tensor]) -> None:

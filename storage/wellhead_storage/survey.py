@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from wellhead_storage.checkpoint import TensorFacts, check_listing, check_size, check_tensors, parse_index
 from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.staging import Staging
-from wellhead_storage.download.workers import Workers
+from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.errors import IncompleteCheckpoint, ObjectNotFound
-from wellhead_storage.files import require_space
 from wellhead_storage.inventory import Inventory, classify, drop_markers
 from wellhead_storage.paths import refuse_collisions, refuse_doubles, safe_target
+from wellhead_storage.retrying import persist
 from wellhead_storage.safetensors_header import (
     LENGTH_BYTES,
     Header,
@@ -44,8 +45,13 @@ class Survey:
     facts: TensorFacts = field(default_factory=lambda: TensorFacts(0, 0, {}))
     config: object = None
 
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of all shard headers."""
+        return sum(len(header.raw) for header in self.headers.values())
 
-def list_objects(store: Store, staging: Staging) -> list[StoredObject]:
+
+def list_objects(store: Store, destination: Path) -> list[StoredObject]:
     """The objects of the folder, each of which can become a file.
 
     Raises:
@@ -56,27 +62,27 @@ def list_objects(store: Store, staging: Staging) -> list[StoredObject]:
     if not objects:
         raise ObjectNotFound(f"{store.uri.location} holds no objects.", "Check the path; names are case-sensitive.")
     for item in objects:
-        safe_target(staging.destination, item.name)
+        safe_target(destination, item.name)
     refuse_collisions(item.name for item in objects)
     refuse_doubles(item.name for item in objects)
     return objects
 
 
-def survey(store: Store, objects: list[StoredObject], staging: Staging, workers: Workers) -> Survey:
+def survey(store: Store, objects: list[StoredObject], staging: Staging, transfer: Transfer) -> Survey:
     """Stage the metadata and verify the weights.
 
     Raises:
         IncompleteCheckpoint: the first fault of a safetensors checkpoint.
     """
     inventory = classify(objects)
-    require_space(staging.destination, sum(item.size for item in inventory.metadata))
     shards = inventory.weights if inventory.layout == "safetensors" else ()
     first_bytes: dict[str, bytes] = {}
 
     def measure(item: StoredObject) -> None:
-        first_bytes[item.name] = store.read(item, 0, min(LENGTH_BYTES, item.size))
+        read = partial(store.read, item, 0, min(LENGTH_BYTES, item.size))
+        first_bytes[item.name] = persist(read, transfer.settings)
 
-    fetch(store, inventory.metadata, staging, workers, beside=[partial(measure, item) for item in shards])
+    fetch(store, inventory.metadata, staging, transfer, beside=[partial(measure, item) for item in shards])
     config = _config(inventory, staging)
     index = None
     if inventory.index and inventory.layout in {"safetensors", "mistral", "nested", "none"}:
@@ -86,26 +92,28 @@ def survey(store: Store, objects: list[StoredObject], staging: Staging, workers:
     if inventory.layout != "safetensors":
         return Survey(inventory, config=config)
     check_listing(store.uri, objects, inventory.weights, index)
-    headers = _read_headers(store, inventory.weights, first_bytes, workers)
+    headers = _read_headers(store, inventory.weights, first_bytes, transfer)
     for item in inventory.weights:
         check_size(store.uri, item, headers[item.name])
     return Survey(inventory, headers, check_tensors(store.uri, headers, index), config)
 
 
 def _read_headers(
-    store: Store, shards: tuple[StoredObject, ...], first_bytes: dict[str, bytes], workers: Workers
+    store: Store, shards: tuple[StoredObject, ...], first_bytes: dict[str, bytes], transfer: Transfer
 ) -> dict[str, Header]:
     def read(item: StoredObject) -> Header:
         try:
             first = first_bytes[item.name]
             length = header_length(first, item.size)
-            return parse_header(first + store.read(item, LENGTH_BYTES, length))
+            rest = persist(partial(store.read, item, LENGTH_BYTES, length), transfer.settings)
+            return parse_header(first + rest)
         except MalformedHeader as error:
             raise IncompleteCheckpoint(
                 f"{store.uri.child(item.name)} is damaged: {error}.", "Upload it again."
             ) from error
 
-    return dict(zip((item.name for item in shards), workers.run(partial(read, item) for item in shards), strict=True))
+    headers = transfer.small.run(partial(read, item) for item in shards)
+    return dict(zip((item.name for item in shards), headers, strict=True))
 
 
 def _config(inventory: Inventory, staging: Staging) -> object:

@@ -45,6 +45,13 @@ STREAMABLE: frozenset[Kind] = frozenset({"s3", "gs", "az"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 _AZURE_HOST = re.compile(r"([a-z0-9-]{3,24})\.(?:blob|dfs)\.[a-z0-9.-]+", re.IGNORECASE)
+# What kserve_storage takes for Azure Files; other clouds' hosts are plain HTTP to it, and so to us.
+_AZURE_FILES_HOST = re.compile(
+    r"[a-z0-9-]{3,24}\.(?:file\.core\.windows\.net|z[0-9]{1,2}\.file\.storage\.azure\.net)", re.IGNORECASE
+)
+# KServe allows a user name in front of a Git host; access tokens, often put there, must not get into plans and logs.
+_GIT_USER = re.compile(r"(?!gh[a-z]_|github_pat_|gl[a-z]+-|hf_)[A-Za-z0-9._-]{1,39}")
+_OTHER_REPOSITORIES = {"datasets", "spaces", "buckets", "kernels"}  # huggingface_hub's own hf:// URIs start with them
 _S3_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # how Python shows bytes of argv that are not UTF-8
@@ -102,6 +109,15 @@ class StorageUri:
     def location(self) -> str:
         """Scheme, container and key only: what the streamer and a reader of the log are shown."""
         return str(replace(self, query=(), forced_stream=False, account=""))
+
+    @property
+    def public(self) -> str:
+        """The normal form without what may be secret: the query of a web address can be its signature."""
+        return str(replace(self, query=())) if self.kind == "http" else str(self)
+
+    def as_asked(self, text: str) -> str:
+        """The text this was parsed from, if that may be shown; else `public`."""
+        return self.public if self.kind == "http" else text
 
     def child(self, name: str) -> str:
         """The URI of an object below this folder, for messages."""
@@ -198,30 +214,70 @@ def _azure(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]
 
 def _http(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
     host, _, path = body.partition("/")
-    if not host or "@" in host:
+    # kserve_storage looks for `.git` anywhere, so that https://www.github.com/… is a repository whatever follows;
+    # here it has to be the end of the path.
+    git = scheme == "https" and path.rstrip("/").endswith(".git")
+    if not host or ("@" in host and not git):
         raise _with_password(scheme)
+    if scheme == "https" and _AZURE_FILES_HOST.fullmatch(host):
+        return _azure_files(text, host.lower(), path, query)
     azure = _AZURE_HOST.fullmatch(host)
     if azure and ".blob." in host.lower():
         container, _, key = path.partition("/")
         if not container:
             raise InvalidUri(f"{text!r} names no container.", "Write https://account.blob…/container/path.")
         return StorageUri("az", "az", container, _folder(text, unquote(key)), account=azure[1].lower(), query=query)
+    if git:
+        return _git(text, host, path.rstrip("/"), query)
     return StorageUri("http", scheme, host.lower(), path, query=query)
 
 
+def _git(text: str, host: str, path: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    user, at, host = host.rpartition("@")
+    if not host or (at and not _GIT_USER.fullmatch(user)):
+        raise InvalidUri(
+            "A Git URI needs a host, and must not carry more than a user's name in front of it.",
+            "Put the token into GIT_PASSWORD and the name into GIT_USERNAME, from a secret.",
+        )
+    if query:
+        raise InvalidUri(
+            f"https://{host}/{path} has a query, and a Git repository takes none.",
+            "Leave it out: what comes is the head of the default branch.",
+        )
+    _refuse_dots(text, path)
+    return StorageUri("delegated", "https", f"{user}{at}{host.lower()}", path)
+
+
+def _azure_files(text: str, host: str, path: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    path = _folder(f"https://{host}/{path}", path)
+    if not path:
+        raise InvalidUri(f"https://{host} names no share.", f"Write https://{host}/share/path/to/model.")
+    return StorageUri("delegated", "https", host, path, query=query)
+
+
 def _hugging_face(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    # Revisions may hold slashes (refs/pr/7), so a folder stands in front of the revision and never behind it.
     name, _, revision = body.replace("@", ":", 1).partition(":")
     parts = name.strip("/").split("/")
-    if len(parts) != 2 or not all(parts):
-        raise InvalidUri(f"{text!r} is not owner/model.", "Write hf://owner/model or hf://owner/model:revision.")
+    if len(parts) > 2 and parts[0] in _OTHER_REPOSITORIES:
+        raise InvalidUri(f"{text!r} names no model: Wellhead serves no {parts[0]}.", "Write hf://owner/model.")
+    if len(parts) < 2 or not all(parts):
+        raise InvalidUri(
+            f"{text!r} is not owner/model.",
+            "Write hf://owner/model, hf://owner/model:revision or hf://owner/model/folder:revision.",
+        )
     _refuse_dots(text, name)
-    return StorageUri("hf", scheme, "/".join(parts), "", revision=revision, query=query)
+    return StorageUri("hf", scheme, "/".join(parts[:2]), "/".join(parts[2:]), revision=revision, query=query)
 
 
 def _opaque(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
     container, _, key = body.partition("/")
     if not body.strip("/"):
         raise InvalidUri(f"{text!r} names nothing behind {scheme}://.", "Complete the URI.")
+    if scheme == "modelscope" and ("/" in key.rstrip("/") or not key.partition(":")[0]):
+        raise InvalidUri(
+            f"{text!r} is not owner/model.", "Write modelscope://owner/model or modelscope://owner/model:revision."
+        )
     return StorageUri(_KINDS[scheme], scheme, container, key.rstrip("/"), query=query)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wellhead_storage.errors import IntegrityError, WellheadError
-from wellhead_storage.stores.interface import StoredObject
+from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri, parse
 
 
@@ -53,6 +53,12 @@ class MemoryStore:
 
     def read(self, item: StoredObject, start: int = 0, length: int | None = None) -> bytes:
         return b"".join(self.stream(item, start, length))
+
+    def checksum(self, item: StoredObject) -> Checksum | None:
+        return item.checksum
+
+    def checksum_is_of_content(self, item: StoredObject) -> bool:
+        return True
 
     def bytes_read(self, suffix: str = "") -> int:
         return sum(length for name, _, length in self.reads if name.endswith(suffix))

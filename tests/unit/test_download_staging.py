@@ -15,13 +15,15 @@ from tests.unit.memory_store import MemoryStore
 from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.parts import Part, split
 from wellhead_storage.download.staging import PARTIAL, Staging
-from wellhead_storage.download.workers import Stopped, Workers
+from wellhead_storage.download.transfer import Transfer
+from wellhead_storage.download.workers import Stopped
 from wellhead_storage.errors import (
     InsufficientSpace,
     IntegrityError,
     InvalidConfiguration,
     StoreUnavailable,
 )
+from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import StoredObject
 
 CONTENT = {
@@ -35,15 +37,15 @@ CONTENT = {
 @pytest.fixture
 def staging(tmp_path: Path) -> Staging:
     made = Staging(tmp_path / "deep" / "models")
-    made.reset()
+    made.open()
     return made
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    pool = Workers(4)
-    yield pool
-    pool.abandon()
+def transfer() -> Iterator[Transfer]:
+    made = Transfer(Settings(retry_timeout=0))
+    yield made
+    made.abandon()
 
 
 def visible(staging: Staging) -> dict[str, bytes]:
@@ -54,9 +56,9 @@ def visible(staging: Staging) -> dict[str, bytes]:
     }
 
 
-def test_fetch_and_publish(staging: Staging, workers: Workers) -> None:
+def test_fetch_and_publish(staging: Staging, transfer: Transfer) -> None:
     store = MemoryStore(CONTENT)
-    fetch(store, store.objects(), staging, workers)
+    fetch(store, store.objects(), staging, transfer)
     assert visible(staging) == {}, "nothing shows before everything is whole"
     assert staging.fetched == len(CONTENT)
     assert staging.received == sum(map(len, CONTENT.values()))
@@ -65,11 +67,11 @@ def test_fetch_and_publish(staging: Staging, workers: Workers) -> None:
     assert not (staging.destination / PARTIAL).exists()
 
 
-def test_published_files_are_readable_by_the_engines_user(staging: Staging, workers: Workers) -> None:
+def test_published_files_are_readable_by_the_engines_user(staging: Staging, transfer: Transfer) -> None:
     before = os.umask(0o077)
     try:
         store = MemoryStore(CONTENT)
-        fetch(store, store.objects(), staging, workers)
+        fetch(store, store.objects(), staging, transfer)
         staging.publish()
     finally:
         os.umask(before)
@@ -82,7 +84,7 @@ def test_parts_in_any_order_make_the_same_file(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, part_bytes: int, random: object
 ) -> None:
     staging = Staging(tmp_path_factory.mktemp("staging"))
-    staging.reset()
+    staging.open()
     store = MemoryStore({"x": data})
     items = store.objects()
     staging.expect(items)
@@ -146,7 +148,7 @@ def test_what_a_killed_predecessor_left_is_forgotten(staging: Staging) -> None:
     staging.add("old.json", b"x")
     (staging.destination / "kept.txt").write_text("not ours")
     again = Staging(staging.destination)
-    again.reset()
+    again.open()
     again.publish()
     assert visible(again) == {"kept.txt": b"not ours"}
 
@@ -167,11 +169,11 @@ def test_discarding_leaves_what_is_not_its_own(staging: Staging) -> None:
 # Failures --------------------------------------------------------------------------------------------------------
 
 
-def test_a_failing_object_ends_the_fetch(staging: Staging, workers: Workers) -> None:
+def test_a_failing_object_ends_the_fetch(staging: Staging, transfer: Transfer) -> None:
     error = StoreUnavailable("Gone.")
     store = MemoryStore(CONTENT, broken={"model.safetensors": error})
     with pytest.raises(StoreUnavailable) as caught:
-        fetch(store, store.objects(), staging, workers)
+        fetch(store, store.objects(), staging, transfer)
     assert caught.value is error
     assert visible(staging) == {}
 
@@ -202,20 +204,20 @@ def test_short_writes_are_completed(staging: Staging, monkeypatch: pytest.Monkey
     assert visible(staging) == CONTENT
 
 
-def test_a_disk_that_becomes_full(staging: Staging, monkeypatch: pytest.MonkeyPatch, workers: Workers) -> None:
+def test_a_disk_that_becomes_full(staging: Staging, monkeypatch: pytest.MonkeyPatch, transfer: Transfer) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
     store = MemoryStore(CONTENT)
     with pytest.raises(InsufficientSpace, match=str(staging.destination)):
-        fetch(store, store.objects(), staging, workers)
+        fetch(store, store.objects(), staging, transfer)
 
 
 def test_a_destination_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InvalidConfiguration, match=f"{tmp_path}/file"):
-        Staging(tmp_path / "file" / "models").reset()
+        Staging(tmp_path / "file" / "models").open()
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", ""])
@@ -228,7 +230,7 @@ def test_no_name_leaves_the_folder(staging: Staging, name: str) -> None:
         staging.read(name)
 
 
-def test_other_jobs_run_in_the_same_wave(staging: Staging, workers: Workers) -> None:
+def test_other_jobs_run_in_the_same_wave(staging: Staging, transfer: Transfer) -> None:
     done: list[str] = []
-    fetch(MemoryStore({}), [], staging, workers, beside=[lambda: done.append("a"), lambda: done.append("b")])
+    fetch(MemoryStore({}), [], staging, transfer, beside=[lambda: done.append("a"), lambda: done.append("b")])
     assert sorted(done) == ["a", "b"]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.checkpoint import tiny_checkpoint
 from tests.unit.memory_store import MemoryStore, of_folder
-from wellhead_storage import initialize as module
+from wellhead_storage import source as module
 from wellhead_storage.credentials.s3 import s3_credentials
 from wellhead_storage.credentials.seal import unseal
 from wellhead_storage.errors import (
@@ -27,7 +27,7 @@ from wellhead_storage.errors import (
     UnreadablePlan,
 )
 from wellhead_storage.handoff import sealed_path
-from wellhead_storage.initialize import initialize, prepare
+from wellhead_storage.initialize import initialize
 from wellhead_storage.plan import Plan, read_plan
 from wellhead_storage.settings import read_settings
 from wellhead_storage.stores.opening import Opened, open_store
@@ -66,7 +66,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     def run(source: str = URI, **variables: str) -> Plan | None:
         environment = KEYS | VLLM | {"WELLHEAD_SERVICE_ACCOUNT_TOKEN": str(token)}
         environment |= {name if name.isupper() else name.upper(): value for name, value in variables.items()}
-        return prepare(source, tmp_path / "models", read_settings(environment), environment)
+        [plan] = initialize([(source, tmp_path / "models")], read_settings(environment), environment)
+        return plan
 
     return Prepare(tmp_path / "models", store, token, run)
 

@@ -12,10 +12,11 @@ from tests.support.checkpoint import shard_names, tiny_checkpoint
 from tests.unit.memory_store import MemoryStore, of_folder
 from wellhead_storage.checkpoint import TensorFacts
 from wellhead_storage.download.staging import Staging
-from wellhead_storage.download.workers import Workers
+from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.errors import IncompleteCheckpoint, IntegrityError, ObjectNotFound
 from wellhead_storage.inventory import INDEX
 from wellhead_storage.safetensors_header import LENGTH_BYTES, header_length, parse_header
+from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import StoredObject
 from wellhead_storage.survey import Survey, list_objects, survey
 
@@ -25,15 +26,15 @@ SHARDS = shard_names(3)
 @pytest.fixture
 def staging(tmp_path: Path) -> Staging:
     made = Staging(tmp_path / "models")
-    made.reset()
+    made.open()
     return made
 
 
 @pytest.fixture
-def workers() -> Iterator[Workers]:
-    pool = Workers(8)
-    yield pool
-    pool.abandon()
+def transfer() -> Iterator[Transfer]:
+    made = Transfer(Settings(retry_timeout=0))
+    yield made
+    made.abandon()
 
 
 @pytest.fixture
@@ -41,13 +42,13 @@ def content(tmp_path: Path) -> dict[str, bytes]:
     return of_folder(tiny_checkpoint(tmp_path / "source", shards=3, tensors_per_shard=2, tensor_bytes=4096))
 
 
-def look(content: dict[str, bytes], staging: Staging, workers: Workers) -> tuple[Survey, MemoryStore]:
+def look(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> tuple[Survey, MemoryStore]:
     store = MemoryStore(content)
-    return survey(store, list_objects(store, staging), staging, workers), store
+    return survey(store, list_objects(store, staging.destination), staging, transfer), store
 
 
-def test_a_whole_checkpoint(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
-    found, _ = look(content, staging, workers)
+def test_a_whole_checkpoint(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> None:
+    found, _ = look(content, staging, transfer)
     assert found.inventory.layout == "safetensors"
     assert [item.name for item in found.inventory.weights] == SHARDS
     assert found.facts == TensorFacts(tensors=6, largest=4096, dtypes={"BF16": 6})
@@ -57,45 +58,45 @@ def test_a_whole_checkpoint(content: dict[str, bytes], staging: Staging, workers
         assert header == parse_header(content[name][:length])
 
 
-def test_only_headers_of_the_weights_are_read(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
-    found, store = look(content, staging, workers)
+def test_only_headers_of_the_weights_are_read(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> None:
+    found, store = look(content, staging, transfer)
     assert store.bytes_read(".safetensors") == sum(len(header.raw) for header in found.headers.values())
     assert len(store.reads) == 2 * len(SHARDS) + len(found.inventory.metadata), "two reads a shard, one a small file"
 
 
 def test_the_metadata_is_staged_and_not_published(
-    content: dict[str, bytes], staging: Staging, workers: Workers
+    content: dict[str, bytes], staging: Staging, transfer: Transfer
 ) -> None:
-    look(content, staging, workers)
+    look(content, staging, transfer)
     assert staging.read("config.json") == content["config.json"]
     assert not (staging.destination / "config.json").exists()
 
 
-def test_one_file_without_an_index(tmp_path: Path, staging: Staging, workers: Workers) -> None:
+def test_one_file_without_an_index(tmp_path: Path, staging: Staging, transfer: Transfer) -> None:
     content = of_folder(tiny_checkpoint(tmp_path / "one", shards=1))
-    found, _ = look(content, staging, workers)
+    found, _ = look(content, staging, transfer)
     assert list(found.headers) == ["model.safetensors"]
 
 
-def test_other_layouts_are_not_read_into(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+def test_other_layouts_are_not_read_into(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> None:
     pytorch = {name: data for name, data in content.items() if not name.startswith("model")} | {"model.bin": b"x" * 99}
-    found, store = look(pytorch, staging, workers)
+    found, store = look(pytorch, staging, transfer)
     assert (found.inventory.layout, found.headers, found.facts.tensors) == ("pytorch", {}, 0)
     assert store.bytes_read(".bin") == 0
 
 
-def test_no_config(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+def test_no_config(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> None:
     """params.json of Mistral's own models, for example; vLLM decides."""
     del content["config.json"]
-    found, _ = look(content, staging, workers)
+    found, _ = look(content, staging, transfer)
     assert found.config is None
 
 
 @pytest.mark.parametrize("config", [b"{not json", b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_config_is_vllms_business(
-    content: dict[str, bytes], staging: Staging, workers: Workers, config: bytes
+    content: dict[str, bytes], staging: Staging, transfer: Transfer, config: bytes
 ) -> None:
-    found, _ = look(content | {"config.json": config}, staging, workers)
+    found, _ = look(content | {"config.json": config}, staging, transfer)
     assert found.config is None
 
 
@@ -115,38 +116,38 @@ FAULTS: list[tuple[str, bytes | None, str]] = [
 
 @pytest.mark.parametrize(("name", "data", "words"), FAULTS, ids=[words for _, _, words in FAULTS])
 def test_faults(
-    content: dict[str, bytes], staging: Staging, workers: Workers, name: str, data: bytes | None, words: str
+    content: dict[str, bytes], staging: Staging, transfer: Transfer, name: str, data: bytes | None, words: str
 ) -> None:
     del content[name]
     if data is not None:
         content[name] = data
     with pytest.raises(IncompleteCheckpoint) as caught:
-        look(content, staging, workers)
+        look(content, staging, transfer)
     assert f"s3://models/llama/{name} {words}" in caught.value.problem
     assert caught.value.exit_code == 13
 
 
 @pytest.mark.parametrize("cut", [1, 4096])
-def test_a_truncated_shard(content: dict[str, bytes], staging: Staging, workers: Workers, cut: int) -> None:
+def test_a_truncated_shard(content: dict[str, bytes], staging: Staging, transfer: Transfer, cut: int) -> None:
     content[SHARDS[2]] = content[SHARDS[2]][:-cut]
     with pytest.raises(IncompleteCheckpoint, match=rf"{SHARDS[2]} is truncated: [\d,]+ bytes, its header needs"):
-        look(content, staging, workers)
+        look(content, staging, transfer)
 
 
-def test_an_index_of_another_checkpoint(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+def test_an_index_of_another_checkpoint(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> None:
     index = json.loads(content[INDEX])
     index["weight_map"]["model.norm.weight"] = SHARDS[0]
     content[INDEX] = json.dumps(index).encode()
     with pytest.raises(IncompleteCheckpoint, match=r"lacks the tensor 'model\.norm\.weight'"):
-        look(content, staging, workers)
+        look(content, staging, transfer)
 
 
-def test_all_shards_are_missing(content: dict[str, bytes], staging: Staging, workers: Workers) -> None:
+def test_all_shards_are_missing(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> None:
     """Not taken for a model without weights."""
     for name in SHARDS:
         del content[name]
     with pytest.raises(IncompleteCheckpoint, match=rf"{SHARDS[0]} is missing \(and 2 more\)"):
-        look(content, staging, workers)
+        look(content, staging, transfer)
 
 
 # The listing -----------------------------------------------------------------------------------------------------

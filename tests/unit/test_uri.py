@@ -90,6 +90,57 @@ SPELLINGS: dict[str, tuple[str, str, str, str]] = {
     "hdfs://namenode/llama": ("hdfs://namenode/llama", "delegated", "namenode", "llama"),
     "webhdfs://namenode:9870/llama": ("webhdfs://namenode:9870/llama", "delegated", "namenode:9870", "llama"),
     "modelscope://org/model": ("modelscope://org/model", "delegated", "org", "model"),
+    "ModelScope://org/model:v1/": ("modelscope://org/model:v1", "delegated", "org", "model:v1"),
+    "https://account.file.core.windows.net/share/llama/": (
+        "https://account.file.core.windows.net/share/llama",
+        "delegated",
+        "account.file.core.windows.net",
+        "share/llama",
+    ),
+    "HTTPS://Account.File.core.windows.net/share?sv=2026": (
+        "https://account.file.core.windows.net/share?sv=2026",
+        "delegated",
+        "account.file.core.windows.net",
+        "share",
+    ),
+    "https://account.z12.file.storage.azure.net/share/a b/v1.git": (
+        "https://account.z12.file.storage.azure.net/share/a b/v1.git",
+        "delegated",
+        "account.z12.file.storage.azure.net",
+        "share/a b/v1.git",
+    ),
+    "https://GitHub.com/org/model.git/": (
+        "https://github.com/org/model.git",
+        "delegated",
+        "github.com",
+        "org/model.git",
+    ),
+    "https://me@git.example:8443/model.git": (
+        "https://me@git.example:8443/model.git",
+        "delegated",
+        "me@git.example:8443",
+        "model.git",
+    ),
+    # What looks like one of them: a file behind HTTP
+    "https://www.github.com/org/model.tar.gz": (
+        "https://www.github.com/org/model.tar.gz",
+        "http",
+        "www.github.com",
+        "org/model.tar.gz",
+    ),
+    "https://example.org/model.git/config.json": (
+        "https://example.org/model.git/config.json",
+        "http",
+        "example.org",
+        "model.git/config.json",
+    ),
+    "http://example.org/model.git": ("http://example.org/model.git", "http", "example.org", "model.git"),
+    "http://account.file.core.windows.net/share": (
+        "http://account.file.core.windows.net/share",
+        "http",
+        "account.file.core.windows.net",
+        "share",
+    ),
 }
 
 
@@ -211,6 +262,15 @@ REFUSED = {
     "pvc://": "names nothing",
     "model-registry://": "names nothing",
     "hdfs:///": "names nothing",
+    "modelscope://org": "is not owner/model",
+    "modelscope://org/:v1": "is not owner/model",
+    "modelscope://org/model/part": "is not owner/model",
+    "https://account.file.core.windows.net/": "names no share",
+    "https://account.file.core.windows.net/share/../other": "'..' segment",
+    "https://git.example/model.git?ref=v1": "a Git repository takes none",
+    "https://git.example/../model.git": "'..' segment",
+    "https:///model.git": "needs a host",
+    "https://me@/model.git": "needs a host",
     "runai_streamer://": "empty",
     "runai_streamer://runai_streamer://s3://models/llama": "twice",
     "runai_streamer://ftp://models": "unknown scheme",
@@ -237,6 +297,23 @@ def test_a_password_in_a_uri_is_refused_and_not_repeated(scheme: str) -> None:
         parse(f"{scheme}://user:{SECRET}@models/llama")
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(caught.value)
+
+
+@pytest.mark.parametrize("token", ["ghp_abcdefgh", "github_pat_11AB", "glpat-abcdefgh", "hf_abcdefgh", "a" * 40])
+def test_a_token_for_git_is_refused_and_not_repeated(token: str) -> None:
+    with pytest.raises(InvalidUri) as caught:
+        parse(f"https://{token}@git.example/model.git")
+    assert token not in str(caught.value)
+    assert "GIT_PASSWORD" in caught.value.hint
+
+
+def test_a_signature_for_azure_files_is_kept_for_the_store_and_out_of_messages() -> None:
+    uri = parse("https://account.file.core.windows.net/share/llama?sv=2026&sig=a%2Fb%3D")
+    assert uri.parameters["sig"] == "a/b="
+    assert uri.location == "https://account.file.core.windows.net/share/llama"
+    with pytest.raises(InvalidUri) as caught:
+        parse("https://account.file.core.windows.net/share//llama?sv=2026&sig=hunter2")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_unknown_schemes_list_the_known_ones() -> None:

@@ -1,23 +1,28 @@
 """Files in the making: written under `.wellhead/partial`, renamed to their names when all of them are whole.
 
 DEST is a mount point and cannot be renamed itself, so publication is one rename per file: weights first,
-`config.json` last (without it no engine takes the folder for a model) and the plan after that.
+`config.json` last (without it no engine takes the folder for a model) and the plan after that. What an interrupted
+run left is taken up again (`journal.py`), and what an earlier run published and is still the same edition stays.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
-from wellhead_storage.download.parts import Part
+from wellhead_storage.download.journal import Journal
+from wellhead_storage.download.parts import Part, split
+from wellhead_storage.download.writing import PartWriter
 from wellhead_storage.files import disk_errors
-from wellhead_storage.paths import safe_target
-from wellhead_storage.stores.interface import Store, StoredObject
+from wellhead_storage.manifest import MANIFEST_NAME, Manifest, ManifestFile, parse_manifest
+from wellhead_storage.paths import FOLDER, safe_target
+from wellhead_storage.stores.interface import StoredObject
 
-PARTIAL = Path(".wellhead") / "partial"
+PARTIAL = Path(FOLDER) / "partial"
+UNPACKED = Path(FOLDER) / "unpacked"
+_JOURNAL = Path(FOLDER) / "partial.jsonl"
 _LAST = "config.json"
 
 
@@ -29,39 +34,93 @@ class Staging:
 
     Attributes:
         received: bytes fetched so far.
+        resumed: bytes that an interrupted run had fetched.
         fetched: files fetched or being fetched.
+        kept: files of an earlier run that stay as they are.
     """
 
     def __init__(self, destination: Path) -> None:
         self.destination = destination
         self._partial = destination / PARTIAL
         self._names: list[str] = []
-        self._opening = threading.Lock()
+        self._counting = threading.Lock()
+        self._journal = Journal(destination / _JOURNAL)
+        self._published: dict[str, ManifestFile] = {}
         self.received = 0
+        self.resumed = 0
         self.fetched = 0
+        self.kept: set[str] = set()
 
     @property
     def names(self) -> set[str]:
-        """What is staged."""
-        return set(self._names)
+        """What is staged, or in its place already."""
+        return {*self._names, *self.kept}
 
-    def reset(self) -> None:
-        """Create the destination and forget what a killed predecessor left."""
+    @property
+    def unpacked(self) -> Path:
+        """A folder on the destination's volume for files that come another way than object by object."""
+        return self.destination / UNPACKED
+
+    def open(self) -> None:
+        """Create the destination, and see what a predecessor left."""
         with disk_errors(self.destination):
-            self.destination.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self._partial, ignore_errors=True)
-            self._partial.mkdir(parents=True)
+            self._partial.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.unpacked, ignore_errors=True)
+            self._journal.rewrite()
+            manifest = read_local_manifest(self.destination)
+        self._published = {file.name: file for file in manifest.files} if manifest else {}
 
-    def expect(self, items: Iterable[StoredObject]) -> None:
-        """Create the empty files, each with its final size, before parts arrive in any order."""
+    def expect(self, items: Iterable[StoredObject]) -> list[Part]:
+        """Create the files, each with its final size, before parts arrive in any order.
+
+        Returns:
+            The parts that are not on the disk yet.
+        """
+        missing: list[Part] = []
         with disk_errors(self.destination):
             for item in items:
-                path = safe_target(self._partial, item.name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb") as file:
-                    file.truncate(item.size)
+                if self._in_place(item):
+                    self.kept.add(item.name)
+                    continue
                 self._names.append(item.name)
                 self.fetched += 1
+                if self._journal.matches(item) and self._whole_size(item):
+                    known = self._journal.files[item.name]
+                    parts = [part for part in split([item]) if part.start not in known.done]
+                    self.resumed += item.size - sum(part.length or 0 for part in parts)
+                    missing += parts or ([] if known.verified else [Part(item, item.size, 0)])
+                else:
+                    missing += self.start_over(item)
+        return missing
+
+    def start_over(self, item: StoredObject) -> list[Part]:
+        """Begin a file afresh, and return all its parts."""
+        path = safe_target(self._partial, item.name)
+        with disk_errors(self.destination):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.truncate(item.size)
+            self._journal.add_pin(item)
+        return split([item])
+
+    def _whole_size(self, item: StoredObject) -> bool:
+        path = safe_target(self._partial, item.name)
+        return item.ranged and path.is_file() and path.stat().st_size == item.size
+
+    def _in_place(self, item: StoredObject) -> bool:
+        """Published by an earlier run, of this edition, and untouched since: a cheap check, without reading it."""
+        known = self._published.get(item.name)
+        path = safe_target(self.destination, item.name)
+        if known is None or path.is_symlink() or not path.is_file():
+            return False
+        found, checksum = path.stat(), str(item.checksum) if item.checksum else None
+        marks = [(known.etag, item.etag), (known.version, item.version), (known.checksum, checksum)]
+        return (
+            (known.size, known.modified_ns) == (item.size, found.st_mtime_ns)
+            and found.st_size == item.size
+            and all(there == here for there, here in marks if there and here)
+            and any(there and here for there, here in marks)
+        )
 
     def add(self, name: str, data: bytes) -> None:
         """Stage a small file that was made here."""
@@ -70,44 +129,97 @@ class Staging:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             self._names.append(name)
+            self.kept.discard(name)
+
+    def adopt(self, name: str, source: Path) -> None:
+        """Stage a file of this volume by moving it."""
+        with disk_errors(self.destination):
+            path = safe_target(self._partial, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(path)
+        with self._counting:
+            self._names.append(name)
+            self.fetched += 1
+
+    def drop(self, name: str) -> None:
+        """A staged file is not to be published after all."""
+        self._names.remove(name)
+        with disk_errors(self.destination):
+            safe_target(self._partial, name).unlink()
+
+    def path(self, name: str) -> Path:
+        """Where a file is now: staged, or left in its place."""
+        return safe_target(self.destination if name in self.kept else self._partial, name)
 
     def read(self, name: str) -> bytes:
-        """The bytes of a staged file."""
-        return safe_target(self._partial, name).read_bytes()
+        """The bytes of a file."""
+        return self.path(name).read_bytes()
 
-    def receive(self, store: Store, part: Part, check: Callable[[], None]) -> None:
-        """Fetch one part into its file; runs on a worker's thread."""
+    def writer(self, part: Part, window: int | None) -> PartWriter:
+        """A writer at the start of a part."""
+        return PartWriter(safe_target(self._partial, part.item.name), part.start, window)
+
+    def count(self, written: int) -> None:
+        """Bytes have arrived."""
+        with self._counting:
+            self.received += written
+
+    def finish_part(self, part: Part) -> None:
+        """The part is on the disk."""
         with disk_errors(self.destination):
-            descriptor = os.open(safe_target(self._partial, part.item.name), os.O_WRONLY)
-            try:
-                position = part.start
-                for chunk in store.stream(part.item, part.start, part.length):
-                    check()
-                    view = memoryview(chunk)
-                    while view:
-                        written = os.pwrite(descriptor, view, position)
-                        position += written
-                        view = view[written:]
-                        with self._opening:
-                            self.received += written
-            finally:
-                os.close(descriptor)
+            self._journal.add_done(part)
+
+    def finish_file(self, item: StoredObject) -> None:
+        """The file is whole, and what the store says it is."""
+        with disk_errors(self.destination):
+            self._journal.add_verified(item)
 
     def publish(self) -> None:
         """Rename every staged file to its place; `config.json` becomes visible last."""
         with disk_errors(self.destination):
-            (self.destination / _LAST).unlink(missing_ok=True)
+            if self._names:
+                (self.destination / _LAST).unlink(missing_ok=_LAST not in self.kept)
             for name in sorted(self._names, key=lambda name: name == _LAST):
                 source, target = safe_target(self._partial, name), safe_target(self.destination, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.chmod(0o644)
                 source.replace(target)
-            shutil.rmtree(self._partial, ignore_errors=True)
+        self._forget()
 
-    def discard(self) -> None:
-        """Remove everything unpublished; and our own folder, if nothing else is in it."""
+    def abandon(self, *, resumable: bool) -> None:
+        """Remove what is unpublished, unless a next run can go on from it; and our own folder, if it is empty."""
+        shutil.rmtree(self.unpacked, ignore_errors=True)
+        if resumable and any(progress.done for progress in self._journal.files.values()):
+            return
+        self._forget()
+
+    def _forget(self) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)
+        shutil.rmtree(self.unpacked, ignore_errors=True)
+        (self.destination / _JOURNAL).unlink(missing_ok=True)
         try:
             self._partial.parent.rmdir()
         except OSError:
             return
+
+    def manifest_files(self, items: Iterable[StoredObject]) -> tuple[ManifestFile, ...]:
+        """What the published files are, for the manifest."""
+        return tuple(
+            ManifestFile(
+                name=item.name,
+                size=item.size if item.sized else (self.destination / item.name).stat().st_size,
+                etag=item.etag,
+                version=item.version,
+                checksum=str(item.checksum) if item.checksum else None,
+                modified_ns=safe_target(self.destination, item.name).stat().st_mtime_ns,
+            )
+            for item in items
+        )
+
+
+def read_local_manifest(destination: Path) -> Manifest | None:
+    """The manifest of a model folder, or None where there is none that can be read."""
+    try:
+        return parse_manifest((destination / MANIFEST_NAME).read_bytes())
+    except OSError:
+        return None

@@ -9,7 +9,7 @@ import obstore
 
 from wellhead_storage.errors import IntegrityError
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
-from wellhead_storage.stores.interface import StoredObject
+from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
@@ -35,11 +35,16 @@ class ObstoreFolder:
         self._prefix = prefix
         self._single = False  # the URI names one object instead of a folder
 
+    @property
+    def client(self) -> ObjectStore:
+        """The obstore store of the whole bucket, for writing."""
+        return self._store
+
     def objects(self) -> list[StoredObject]:
         """See `Store.objects`. obstore's prefix ends at a slash: `models/llama` never lists `models/llama-2/`."""
         try:
             found = [
-                StoredObject(self._relative(meta["path"]), meta["size"], meta["e_tag"])
+                StoredObject(self._relative(meta["path"]), meta["size"], meta["e_tag"], meta["version"])
                 for page in obstore.list(self._store, self._prefix or None, chunk_size=_PAGE)
                 for meta in page
             ]
@@ -58,7 +63,7 @@ class ObstoreFolder:
         if meta["size"] == 0:
             return []  # a folder's marker, written as an object by some tools
         self._single = True
-        return [StoredObject(self._prefix.rpartition("/")[2], meta["size"], meta["e_tag"])]
+        return [StoredObject(self._prefix.rpartition("/")[2], meta["size"], meta["e_tag"], meta["version"])]
 
     def stream(self, item: StoredObject, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
         """See `Store.stream`."""
@@ -85,6 +90,14 @@ class ObstoreFolder:
     def read(self, item: StoredObject, start: int = 0, length: int | None = None) -> bytes:
         """See `Store.read`."""
         return b"".join(self.stream(item, start, length))
+
+    def checksum(self, item: StoredObject) -> Checksum | None:
+        """See `Store.checksum`."""
+        return item.checksum
+
+    def checksum_is_of_content(self, item: StoredObject) -> bool:
+        """See `Store.checksum_is_of_content`."""
+        return True
 
     def _relative(self, path: str) -> str:
         if not self._prefix:

@@ -71,3 +71,12 @@ class Store(Protocol):
 
     def read(self, item: StoredObject, start: int = 0, length: int | None = None) -> bytes:
         """The same, whole; for small parts."""
+
+    def checksum(self, item: StoredObject) -> Checksum | None:
+        """What the store says of the content, asked once a file is whole; may need a request."""
+
+    def checksum_is_of_content(self, item: StoredObject) -> bool:
+        """Asked when a checksum does not fit: whether it really is one of the content as it is sent.
+
+        S3's ETag is not, for objects encrypted with a key of KMS or of the customer.
+        """

@@ -34,6 +34,10 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
 
         credentials = s3_credentials(environment, uri.parameters)
         return Opened(open_s3(uri, credentials, settings), credentials)
+    if uri.kind == "hf":
+        from wellhead_storage.stores.hugging_face import open_hugging_face
+
+        return Opened(open_hugging_face(uri, environment, settings))
     if uri.kind == "file":
         from wellhead_storage.stores.local import open_local
 
@@ -45,5 +49,5 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         )
     raise InvalidUri(
         f"{uri.scheme}:// is not served by this release of Wellhead.",
-        "Served are s3://, file:// and absolute paths, and runai_streamer:// in front of them.",
+        "Served are s3://, hf://, file:// and absolute paths, and runai_streamer:// in front of them.",
     )

@@ -3,24 +3,76 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
-from wellhead_storage.credentials.s3 import Identity, S3Credentials
+from wellhead_storage.credentials.s3 import Identity, S3Connection, S3Credentials
 from wellhead_storage.errors import AccessDenied
+from wellhead_storage.logs import log
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.client import client_options, retry_config, unusable_bundle
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
+from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config
+    from http.client import HTTPResponse
+
+    from obstore.store import S3Config, S3Store
+
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
-def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> ObstoreFolder:
+class S3Folder(ObstoreFolder):
+    """A folder in S3, whose ETags are MD5 sums where an object was uploaded in one piece."""
+
+    def __init__(self, uri: StorageUri, store: S3Store, prefix: str, link: S3Connection) -> None:
+        super().__init__(uri, store, prefix)
+        self._signer, self._link = store, link
+
+    def checksum(self, item: StoredObject) -> Checksum | None:
+        """The ETag without quotes, if it has the form of an MD5 sum (in several pieces it ends in `-<count>`)."""
+        match = _MD5.fullmatch(item.etag or "")
+        return Checksum("md5", match[1]) if match else None
+
+    def checksum_is_of_content(self, item: StoredObject) -> bool:
+        """One HEAD: objects encrypted with a key of KMS or of the customer have an ETag of another kind."""
+        import obstore
+
+        if self._link.identity == "anonymous":
+            return True  # what anybody may read is not encrypted in these ways
+        try:
+            url = obstore.sign(self._signer, "HEAD", self._key(item.name), timedelta(minutes=5))
+            with _urlopen(url, self._link) as answer:
+                headers = {name.lower(): value.lower() for name, value in answer.headers.items()}
+        except (*CLIENT_ERRORS, OSError) as error:
+            log.debug("no HEAD of %s: %s", self.uri.child(item.name), type(error).__name__)
+            return True
+        if "kms" in headers.get("x-amz-server-side-encryption", "") or any(
+            name.startswith("x-amz-server-side-encryption-customer") for name in headers
+        ):
+            log.info("%s is encrypted with a key of its own, so its ETag says nothing", self.uri.child(item.name))
+            return False
+        return True
+
+
+def _urlopen(url: str, link: S3Connection) -> HTTPResponse:
+    import ssl
+    from urllib.request import Request, urlopen
+
+    context = ssl.create_default_context(cafile=link.ca_bundle)
+    if not link.verify_tls:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    request = Request(url, method="HEAD")  # noqa: S310 - signed by our own client
+    return cast("HTTPResponse", urlopen(request, timeout=30, context=context))  # noqa: S310
+
+
+def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> S3Folder:
     """Open the folder of an `s3://` URI. No request is made yet.
 
     Raises:
@@ -55,7 +107,7 @@ def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> 
         if link.ca_bundle and "certificate" in str(error).lower():
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from error
-    return ObstoreFolder(uri, store, uri.key)
+    return S3Folder(uri, store, uri.key, credentials.connection)
 
 
 @contextmanager
@@ -81,7 +133,8 @@ def _config(bucket: str, credentials: S3Credentials) -> S3Config:
     link = credentials.connection
     # A bucket with dots has no valid certificate in virtual-hosted form.
     in_host = link.bucket_in_host and not (link.endpoint_url is None and "." in bucket)
-    config: S3Config = {"virtual_hosted_style_request": in_host}
+    # Uploads carry the checksum in a header of its own: SeaweedFS does not compare the one in the signature.
+    config: S3Config = {"virtual_hosted_style_request": in_host, "checksum_algorithm": "SHA256"}
     if link.region:
         config["region"] = link.region
     if link.endpoint_url:

@@ -1,0 +1,1 @@
+"""What KServe's own library fetches for us: HDFS, ModelScope, Azure Files and Git."""

@@ -1,0 +1,60 @@
+"""Is a downloaded file what the store says it is?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from wellhead_storage.stores.interface import Algorithm, Checksum
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_BLOCK = 4 * 1024 * 1024
+
+
+class Digest(Protocol):
+    """A running checksum, as hashlib's."""
+
+    def update(self, data: Buffer, /) -> None:
+        """Take more bytes."""
+
+    def hexdigest(self) -> str:
+        """The value so far, lower-case hexadecimal."""
+
+
+def start_digest(algorithm: Algorithm, size: int) -> Digest:
+    """A fresh digest; `size` is needed for Git's, whose header holds it."""
+    if algorithm == "crc32c":
+        from google_crc32c import Checksum as Crc32c
+
+        return _Hexadecimal(Crc32c())  # type: ignore[no-untyped-call]
+    if algorithm == "git-sha1":
+        return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+def matches(path: Path, checksum: Checksum, check: Callable[[], None]) -> bool:
+    """Whether the file has this checksum; `check` is called between blocks and may raise."""
+    digest = start_digest(checksum.algorithm, path.stat().st_size)
+    block = memoryview(bytearray(_BLOCK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            check()
+            digest.update(block[:count])
+    return digest.hexdigest() == checksum.value
+
+
+class _Hexadecimal:
+    """google_crc32c's checksum, whose `hexdigest` gives bytes."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+
+    def update(self, data: Buffer, /) -> None:
+        self._inner.update(bytes(data))  # type: ignore[attr-defined]
+
+    def hexdigest(self) -> str:
+        return self._inner.digest().hex()  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,1 @@
+"""Copies of models: made by `wellhead mirror`, found and used by `wellhead init`."""

@@ -1,0 +1,59 @@
+"""Trying again: one policy for every request that a store may refuse for a while.
+
+stamina does it (exponential, with jitter); it is imported at the first failure, which most runs never see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from wellhead_storage.errors import StoreUnavailable
+from wellhead_storage.logs import log
+from wellhead_storage.settings import Settings
+
+if TYPE_CHECKING:
+    from stamina import Attempt
+    from stamina.instrumentation import RetryDetails
+
+T = TypeVar("T")
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds
+
+
+def persist(call: Callable[[], T], settings: Settings) -> T:
+    """Call until it succeeds, for `WELLHEAD_RETRY_TIMEOUT` seconds at most.
+
+    Raises:
+        StoreUnavailable: the last failure; every other error ends it at once.
+    """
+    try:
+        return call()
+    except StoreUnavailable:
+        if not settings.retry_timeout:
+            raise
+    for attempt in attempts(settings, lambda error: isinstance(error, StoreUnavailable)):
+        with attempt:
+            return call()
+    raise AssertionError("stamina either returns or raises")
+
+
+def attempts(settings: Settings, worth_it: Callable[[Exception], bool]) -> list[Attempt]:
+    """Stamina's attempts under our policy, for loops that need more than `persist`."""
+    import stamina
+    from stamina.instrumentation import set_on_retry_hooks
+
+    set_on_retry_hooks([_tell])
+    return stamina.retry_context(  # type: ignore[return-value]
+        on=worth_it,
+        attempts=None,
+        timeout=settings.retry_timeout,
+        wait_initial=_FIRST_WAIT,
+        wait_max=_LONGEST_WAIT,
+        wait_jitter=_FIRST_WAIT,
+    )
+
+
+def _tell(details: RetryDetails) -> None:
+    # The log line is ours: stamina's own would show arguments, and print to stdout where structlog is installed.
+    log.info("trying again in %.1f s: %s", details.wait_for, getattr(details.caused_by, "problem", details.caused_by))

@@ -1,0 +1,161 @@
+"""From the URI that was asked for to the folder that serves it, and what it holds.
+
+A name in a registry is resolved, a mirrored repository is looked for in its mirror, an archive is unpacked, and
+what no store here can read is fetched by KServe's own library; whatever happened is told in words.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wellhead_storage.download.fetch import fetch
+from wellhead_storage.download.staging import Staging
+from wellhead_storage.download.transfer import Transfer
+from wellhead_storage.files import disk_errors, free_bytes
+from wellhead_storage.inventory import Skipped
+from wellhead_storage.logs import log
+from wellhead_storage.patterns import read_patterns
+from wellhead_storage.settings import Settings
+from wellhead_storage.stores.brought import BroughtFolder
+from wellhead_storage.stores.interface import Store, StoredObject
+from wellhead_storage.stores.opening import Opened, open_store
+from wellhead_storage.survey import list_objects
+from wellhead_storage.uri import StorageUri
+
+if TYPE_CHECKING:
+    from wellhead_storage.credentials.kinds import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The folder that serves a model.
+
+    Attributes:
+        store: opened; `store.uri` is the exact edition.
+        credentials: what it was opened with, or None.
+        objects: its listing, as far as patterns want it.
+        left: the rest.
+        forced_stream: asked for as `runai_streamer://…`.
+        reasons: how it was found, in sentences; empty for a plain URI.
+        to_unpack: bytes of an archive that was not fetched.
+    """
+
+    store: Store
+    credentials: Credentials | None
+    objects: list[StoredObject]
+    left: tuple[Skipped, ...]
+    forced_stream: bool = False
+    reasons: tuple[str, ...] = ()
+    to_unpack: int = 0
+
+    @property
+    def uri(self) -> StorageUri:
+        """The exact edition, with the wrapper protocol where that was asked for."""
+        return replace(self.store.uri, forced_stream=self.forced_stream)
+
+
+def find_source(
+    uri: StorageUri,
+    staging: Staging,
+    transfer: Transfer,
+    settings: Settings,
+    environment: Mapping[str, str],
+    *,
+    bring: bool = True,
+) -> Source:
+    """Find, open and list what serves a URI.
+
+    Args:
+        uri: as asked for.
+        staging: of the destination.
+        transfer: pools of the call.
+        settings: Wellhead's own.
+        environment: of this container, for credentials and patterns.
+        bring: False only says that an archive would be unpacked, or that a delegate would fetch the model; there
+            are no objects then.
+
+    Raises:
+        InvalidUri, ObjectNotFound, AccessDenied, StoreUnavailable, …: of whoever was asked.
+    """
+    reasons: list[str] = []
+    if uri.kind == "registry":
+        from wellhead_storage.registry.resolve import resolve_model
+
+        resolved = resolve_model(uri, environment, settings)
+        uri = resolved.uri
+        reasons += resolved.reasons
+    if uri.kind == "hf" and settings.mirror:
+        uri, reason = _mirrored(uri, settings, environment)
+        reasons.append(reason)
+    for reason in reasons:
+        log.info("%s", reason)
+    if uri.kind == "delegated":
+        reasons.append("KServe's own library fetches it, and only then shows what it holds")
+        if not bring:
+            return _unlisted(BroughtFolder(uri, staging.destination), uri, reasons)
+        opened = _delegated(uri, staging, transfer, settings, environment)
+    else:
+        opened = open_store(uri, environment, settings)
+    # On a worker's thread: a signal must not have to wait until a silent store times out.
+    [objects] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
+    if archive := _only_archive(objects):
+        reasons.append(f"{archive.name} is an archive, which is unpacked")
+        if not bring:
+            return _unlisted(opened.store, uri, reasons, archive.size)
+        opened = _unpacked(opened.store, archive, staging, transfer)
+        objects = list_objects(opened.store, staging.destination)
+    objects, left = read_patterns(environment).select(objects)
+    return Source(opened.store, opened.credentials, objects, tuple(left), uri.forced_stream, tuple(reasons))
+
+
+def _unlisted(store: Store, uri: StorageUri, reasons: list[str], size: int = 0) -> Source:
+    return Source(store, None, [], (), uri.forced_stream, tuple(reasons), size)
+
+
+def _mirrored(uri: StorageUri, settings: Settings, environment: Mapping[str, str]) -> tuple[StorageUri, str]:
+    from wellhead_storage.mirror.find import Found, find_mirror
+    from wellhead_storage.stores.hugging_face import open_hugging_face
+
+    def resolve_commit() -> str:
+        return open_hugging_face(uri, environment, settings).commit()
+
+    found = find_mirror(uri, settings, environment, resolve_commit)
+    if isinstance(found, Found):
+        return replace(found.uri, forced_stream=uri.forced_stream), found.reason
+    return uri, found
+
+
+def _delegated(
+    uri: StorageUri, staging: Staging, transfer: Transfer, settings: Settings, environment: Mapping[str, str]
+) -> Opened:
+    from wellhead_storage.delegated.fetch import fetch_delegated
+
+    with disk_errors(staging.destination):
+        staging.unpacked.mkdir(parents=True)
+    fetch_delegated(uri, str(uri), staging.unpacked, environment, settings, transfer.small.check)
+    return Opened(BroughtFolder(uri, staging.unpacked))
+
+
+def _only_archive(objects: list[StoredObject]) -> StoredObject | None:
+    if len(objects) != 1:
+        return None
+    from wellhead_storage.archives.kinds import is_archive
+
+    return objects[0] if is_archive(objects[0].name) else None
+
+
+def _unpacked(store: Store, archive: StoredObject, staging: Staging, transfer: Transfer) -> Opened:
+    """KServe's own initializer unpacks a lone archive too."""
+    from wellhead_storage.archives.unpack import unpack
+
+    fetch(store, [archive], staging, transfer, large=True)
+    with disk_errors(staging.destination):
+        shutil.rmtree(staging.unpacked, ignore_errors=True)
+        staging.unpacked.mkdir(parents=True)
+        unpack(staging.path(archive.name), staging.unpacked, available=free_bytes(staging.destination))
+        staging.drop(archive.name)
+    return Opened(BroughtFolder(store.uri, staging.unpacked))

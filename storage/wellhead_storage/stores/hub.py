@@ -1,0 +1,246 @@
+"""Requests to a Hugging Face Hub: time-outs, retries, redirects, and its refusals in sentences.
+
+`huggingface_hub` gives the headers and its rate limits' notation. Its own listing calls are not used: they switch
+httpx2's time-outs off and retry by themselves, for as long as the server asks (2.4.0, `utils/_pagination.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from wellhead_storage.credentials.hugging_face import HUB, HuggingFaceAccess
+from wellhead_storage.errors import AccessDenied, ObjectNotFound, StoreUnavailable, WellheadError
+from wellhead_storage.retrying import attempts
+from wellhead_storage.settings import Settings
+from wellhead_storage.stores.client import unusable_bundle
+from wellhead_storage.uri import StorageUri
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+_MOST_REDIRECTS = 10
+_WAITED_FOR = {408, 429, 500, 502, 503, 504}
+
+
+class Hub:
+    """One repository of a Hub.
+
+    Args:
+        uri: the model, for messages.
+        access: endpoint and token.
+        settings: time-outs.
+    """
+
+    def __init__(self, uri: StorageUri, access: HuggingFaceAccess, settings: Settings) -> None:
+        self.uri, self.access, self._settings = uri, access, settings
+
+    @cached_property
+    def client(self) -> httpx2.Client:
+        """Opened at the first request."""
+        import httpx2
+
+        return httpx2.Client(
+            timeout=httpx2.Timeout(self._settings.stall_timeout, connect=self._settings.connect_timeout),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._settings.connections),
+            verify=_certificates(self.access.ca_bundle),
+        )
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
+        return {"accept-encoding": "identity", **self.access.headers()}
+
+    @property
+    def page(self) -> str:
+        """The model's page, for people."""
+        return f"{self.access.endpoint}/{self.uri.container}"
+
+    def pages(self, path: str, **query: str) -> list[Any]:
+        """The JSON of an API address, and of every next page that it names.
+
+        Raises:
+            ObjectNotFound, AccessDenied: the Hub's refusal.
+            StoreUnavailable: not reached, or no sense in the answer.
+        """
+        import httpx2
+
+        found, seen = [], set()
+        address = str(httpx2.URL(f"{self.access.endpoint}/api/models/{path}", params=query))
+        while address:
+            if address in seen:
+                raise self.senseless("its pages go round in circles")
+            seen.add(address)
+            answer = self._persist(partial(self._ask_whole, address))
+            try:
+                found.append(answer.json())
+            except ValueError as error:
+                raise self.senseless("its answer is no JSON") from error
+            address = self._ours(answer.links.get("next", {}).get("url", ""))
+        return found
+
+    def get(self, address: str, where: str, **headers: str) -> httpx2.Response:
+        """Ask the Hub for a file; the answer's body is not read yet, and the caller closes it.
+
+        Args:
+            address: URL.
+            where: what it is, for messages.
+            headers: further ones.
+
+        Returns:
+            The answer; a redirect to another host, which may not see the token, is not followed.
+
+        Raises:
+            ObjectNotFound, AccessDenied, StoreUnavailable: after retries, where those may help.
+        """
+        return self._persist(partial(self._ask, address, where, away=False, headers=headers))
+
+    def _persist(self, ask: Callable[[], httpx2.Response]) -> httpx2.Response:
+        for attempt in attempts(self._settings, self._wait):  # type: ignore[arg-type]
+            with attempt:
+                return ask()
+        raise AssertionError("stamina either returns or raises")
+
+    def is_hub(self, address: str) -> bool:
+        """Whether a URL is of the host that may see the token."""
+        ours, asked = urlsplit(self.access.endpoint), urlsplit(address)
+        return (ours.scheme, ours.netloc.lower()) == (asked.scheme, asked.netloc.lower())
+
+    def _ask_whole(self, address: str) -> httpx2.Response:
+        import httpx2
+
+        answer = self._ask(address, self.uri.location, away=True, headers={})
+        try:
+            answer.read()
+        except httpx2.HTTPError as error:
+            raise self.unreachable(error, self.uri.location) from error
+        finally:
+            answer.close()
+        return answer
+
+    def _ask(self, address: str, where: str, *, away: bool, headers: dict[str, str]) -> httpx2.Response:
+        import httpx2
+
+        try:
+            own = self._headers if self.is_hub(address) else {"accept-encoding": "identity"}
+            request = self.client.build_request("GET", address, headers={**own, **headers})
+            for _ in range(_MOST_REDIRECTS):
+                answer = self.client.send(request, stream=True)
+                if answer.next_request is None:
+                    break
+                if not away and not self.is_hub(str(answer.next_request.url)):
+                    answer.close()
+                    return answer
+                answer.close()
+                request = answer.next_request  # httpx2 drops the authorization where the origin changes
+            else:
+                raise self.senseless("its redirects go round in circles")
+            if answer.status_code >= 400:
+                answer.close()
+                refusal = httpx2.HTTPStatusError(f"status {answer.status_code}", request=request, response=answer)
+                raise self._refused(answer, where) from refusal
+        except httpx2.HTTPError as error:
+            raise self.unreachable(error, where) from error
+        return answer
+
+    def _wait(self, error: Exception) -> bool | float:
+        """Whether trying again may help; the seconds, where the Hub says how many."""
+        import httpx2
+        from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
+
+        cause = error.__cause__
+        if not isinstance(cause, httpx2.HTTPStatusError):
+            return isinstance(cause, httpx2.TransportError)
+        if cause.response.status_code not in _WAITED_FOR:
+            return False
+        headers = cause.response.headers
+        limit = parse_ratelimit_headers(headers)
+        asked = headers.get("retry-after", "")
+        seconds = float(asked) if asked.isdecimal() else float(limit.reset_in_seconds) if limit else 0.0
+        return seconds <= self._settings.retry_timeout and (seconds or True)
+
+    def _refused(self, answer: httpx2.Response, where: str) -> WellheadError:
+        status, code = answer.status_code, answer.headers.get("x-error-code", "")
+        name, signed = self.uri.container, "authorization" in self._headers
+        if code == "GatedRepo":
+            why = "the account of HF_TOKEN has no access to it" if signed else "no token was given"
+            return AccessDenied(
+                f"{name} is gated, and {why}.", f"Accept the licence at {self.page}, and give HF_TOKEN of that account."
+            )
+        if code == "RevisionNotFound":
+            return ObjectNotFound(
+                f"{name} has no revision {self.uri.revision!r}.",
+                f"Name a branch, tag or commit of {self.page}, behind the folder if there is one.",
+            )
+        if code == "EntryNotFound":
+            return ObjectNotFound(f"{where} does not exist.", f"Look at {self.page}; names are case-sensitive.")
+        if status == 404 or (code == "RepoNotFound" and signed):
+            return ObjectNotFound(
+                f"{self.access.endpoint} has no model {name}"
+                + (" that HF_TOKEN's account may see." if signed else "."),
+                "Check owner and name; they are case-sensitive.",
+            )
+        if status == 401 and signed:
+            return AccessDenied(
+                f"{self.access.endpoint} does not accept the token for {name}: it is unknown, revoked or expired.",
+                "Give a valid HF_TOKEN.",
+            )
+        if status == 401:
+            return AccessDenied(
+                f"{self.access.endpoint} shows {name} to nobody without a token: it is private, or does not exist.",
+                "Check owner and name, or give HF_TOKEN of an account that may read it.",
+            )
+        if status in {403, 451}:
+            said = answer.headers.get("x-error-message", "")[:200].rstrip(".")
+            return AccessDenied(
+                f"{self.access.endpoint} refuses access to {where}: {said or f'status {status}'}.",
+                "Give HF_TOKEN with the permission to read this repository.",
+            )
+        hint = "Give HF_TOKEN, whose limits are higher, or mirror the model." if status == 429 else "Try again later."
+        return StoreUnavailable(f"{self.access.endpoint} answers {status} for {where}.", hint)
+
+    def unreachable(self, error: Exception, where: str) -> StoreUnavailable:
+        """For what httpx2 raises when no answer, or not all of it, comes."""
+        import httpx2
+
+        reason = "it cannot be reached"
+        if isinstance(error, httpx2.TimeoutException):
+            reason = "it does not answer in time"
+        elif isinstance(error, httpx2.ConnectError):
+            reason = f"it cannot be reached ({str(error)[:200]})"
+        elif isinstance(error, httpx2.TransportError):
+            reason = "it broke the connection off"
+        return StoreUnavailable(
+            f"{where} does not come from {self.access.endpoint}: {reason}.",
+            "Check HF_ENDPOINT, the network and proxies.",
+        )
+
+    def senseless(self, why: str) -> StoreUnavailable:
+        """For answers that no Hub gives."""
+        return StoreUnavailable(
+            f"{self.access.endpoint} does not answer for {self.uri.location} as a Hub does: {why}.",
+            "Check HF_ENDPOINT and the proxy in front of it.",
+        )
+
+    def _ours(self, address: str) -> str:
+        # A proxy of the Hub may hand on the Hub's own addresses.
+        if address.startswith(f"{HUB}/"):
+            return self.access.endpoint + address.removeprefix(HUB)
+        return address
+
+
+def _certificates(ca_bundle: str | None) -> ssl.SSLContext:
+    import ssl
+
+    import httpx2
+
+    context = httpx2.create_ssl_context()
+    if ca_bundle:
+        try:
+            context.load_verify_locations(ca_bundle)
+        except (OSError, ssl.SSLError) as error:
+            raise unusable_bundle(ca_bundle, "it holds no certificate in PEM form") from error
+    return context
