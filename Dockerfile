@@ -1,6 +1,6 @@
 # Wellhead's images. One file, three targets:
 #
-#   initializer   the init container: stdlib, obstore and Wellhead; no torch, no vLLM, no pip
+#   initializer   the init container: Wellhead and the clients it fetches with; no torch, no vLLM, no pip
 #   runtime       vLLM's official image plus the Wellhead wheel and the Run:ai streamer it is tested with
 #   runtime-cpu   vLLM's CPU build on an ordinary Python image
 #
@@ -46,11 +46,13 @@ RUN pip wheel --quiet --no-deps --wheel-dir /dist .
 # ---- initializer -------------------------------------------------------------------------------------------------------
 FROM tools AS initializer-build
 RUN python3 -m venv --without-pip /opt/wellhead \
- && pip --python /opt/wellhead/bin/python3 install --quiet --no-deps --no-compile -r /deps/initializer.txt
+ && pip --python /opt/wellhead/bin/python3 install --quiet --no-deps --no-compile -r /deps/initializer.txt \
+ && pip --python /opt/wellhead/bin/python3 uninstall --quiet --yes -r /deps/initializer-unused.txt
 COPY --from=wheel /dist/ /dist/
 # Byte code is compiled here because the container may write nothing, and unchecked because a copied file's time may
-# differ. Of the commands that came with our dependencies none is needed.
+# differ. Of the tests and commands that came with our dependencies none is needed.
 RUN pip --python /opt/wellhead/bin/python3 install --quiet --no-deps --no-compile /dist/*.whl \
+ && find /opt/wellhead/lib -type d -name tests -prune -exec rm -r {} + \
  && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/wellhead/lib \
  && find /opt/wellhead/bin -type f ! -name wellhead -delete
 

@@ -45,11 +45,11 @@ class Link:
 
     def shape(self, gbit: float | None) -> None:
         """Limit what the server sends; None lifts the limit."""
-        subprocess.run(self.in_server("tc", "qdisc", "del", "dev", "link", "root"), capture_output=True, check=False)
+        subprocess.run(self.in_server("tc", "qdisc", "del", "dev", "wire", "root"), capture_output=True, check=False)
         if gbit is not None:
             # 2 ms of the rate, and at least four of the largest packets that segmentation offload makes.
             burst = max(256 * 1024, int(gbit * 1e9 / 8 * 0.002))
-            _run(*self.in_server(*"tc qdisc add dev link root tbf".split()), "rate", f"{gbit * 1000:.0f}mbit",
+            _run(*self.in_server(*"tc qdisc add dev wire root tbf".split()), "rate", f"{gbit * 1000:.0f}mbit",
                  "burst", str(burst), "latency", "50ms")  # fmt: skip
 
 
@@ -64,10 +64,10 @@ def linked_namespaces() -> Iterator[Link]:
         for name in (link.server, link.client):
             _run("ip", "netns", "add", name)
             stack.callback(_remove, name)
-        _run(*f"ip link add link netns {link.server} type veth peer name link netns {link.client}".split())
+        _run(*f"ip link add wire netns {link.server} type veth peer name wire netns {link.client}".split())
         for name, address in ((link.server, _SERVER_ADDRESS), (link.client, _CLIENT_ADDRESS)):
-            _run("ip", "-n", name, "address", "add", f"{address}/30", "dev", "link")
-            _run("ip", "-n", name, "link", "set", "link", "up")
+            _run("ip", "-n", name, "address", "add", f"{address}/30", "dev", "wire")
+            _run("ip", "-n", name, "link", "set", "wire", "up")
             _run("ip", "-n", name, "link", "set", "lo", "up")
         yield link
 

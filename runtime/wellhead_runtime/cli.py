@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from wellhead_storage import __version__
-from wellhead_storage.cli import init
+from wellhead_storage.cli import init, mirror
 from wellhead_storage.failing import interrupt_on_signals, run_to_exit
 
 # No rich anywhere near the start of a container: it costs more than the rest of the imports together.
@@ -21,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(init)
+app.command()(mirror)
 
 
 @app.callback(invoke_without_command=True)

@@ -38,3 +38,50 @@ def init(
 
     interrupt_on_signals()
     run_to_exit(command, os.environ)
+
+
+def mirror(
+    source: Annotated[str, typer.Argument(metavar="SRC", show_default=False)],
+    destination: Annotated[str | None, typer.Argument(metavar="DST", show_default=False)] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Copy what matches only, of any layout. May be repeated.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Do not copy what matches. May be repeated.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Copy every layout of weights, and not only what an engine needs.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied, and write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Copy a model to where it can be streamed from: s3://, gs://, az:// or a directory.
+
+    SRC is any model URI. Without DST a Hugging Face model goes to its place in WELLHEAD_MIRROR. Nothing is written to
+    this machine's disk; a second run copies nothing, an interrupted one is gone on with. WELLHEAD_DST_* variables
+    (WELLHEAD_DST_AWS_ACCESS_KEY_ID, …) give the destination credentials of its own.
+    """
+
+    def command() -> int:
+        from wellhead_storage.logs import configure, log
+        from wellhead_storage.mirror.places import DESTINATION_PREFIX
+        from wellhead_storage.mirror.run import Options
+        from wellhead_storage.mirror.run import mirror as run
+        from wellhead_storage.patterns import Patterns
+        from wellhead_storage.settings import read_settings, unknown_variables
+
+        os.umask(0o022)
+        settings = read_settings(os.environ)
+        configure(settings)
+        for name in unknown_variables(os.environ):
+            if not name.startswith(DESTINATION_PREFIX):
+                log.warning("%s is no setting of Wellhead and has no effect", name)
+        patterns = Patterns(tuple(include or ()), tuple(exclude or ()), "--include", "--exclude")
+        result = run(source, destination, Options(everything, patterns, dry_run), settings, os.environ)
+        if as_json:
+            typer.echo(result.model_dump_json(indent=2))
+        else:
+            for line in result.lines():
+                typer.echo(line)
+        return 0
+
+    interrupt_on_signals()
+    run_to_exit(command, os.environ)

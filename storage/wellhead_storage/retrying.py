@@ -1,6 +1,7 @@
 """Trying again: one policy for every request that a store may refuse for a while.
 
-stamina does it (exponential, with jitter); it is imported at the first failure, which most runs never see.
+stamina does it, exponentially and with jitter. obstore has retried a request by itself before that (`stores/client.py`),
+within a second or so.
 """
 
 from __future__ import annotations
@@ -27,11 +28,6 @@ def persist(call: Callable[[], T], settings: Settings) -> T:
     Raises:
         StoreUnavailable: the last failure; every other error ends it at once.
     """
-    try:
-        return call()
-    except StoreUnavailable:
-        if not settings.retry_timeout:
-            raise
     for attempt in attempts(settings, lambda error: isinstance(error, StoreUnavailable)):
         with attempt:
             return call()
@@ -46,8 +42,8 @@ def attempts(settings: Settings, worth_it: Callable[[Exception], bool]) -> list[
     set_on_retry_hooks([_tell])
     return stamina.retry_context(  # type: ignore[return-value]
         on=worth_it,
-        attempts=None,
-        timeout=settings.retry_timeout,
+        attempts=None if settings.retry_timeout else 1,
+        timeout=settings.retry_timeout or None,
         wait_initial=_FIRST_WAIT,
         wait_max=_LONGEST_WAIT,
         wait_jitter=_FIRST_WAIT,

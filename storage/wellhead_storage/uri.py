@@ -121,6 +121,8 @@ class StorageUri:
 
     def child(self, name: str) -> str:
         """The URI of an object below this folder, for messages."""
+        if self.kind == "hf":  # a revision stands behind everything else
+            return replace(self, key=f"{self.key}/{name}".lstrip("/")).location
         return f"{self.location.rstrip('/')}/{name}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -89,11 +90,10 @@ class GitServer:
         if self.password and not base64.b64decode(given).endswith(f":{self.password}".encode()):
             start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="git"')])
             return [b"no"]
-        return make_wsgi_chain(DictBackend(dict(self.repositories)))(environ, start)
+        backend = DictBackend(self.repositories)  # type: ignore[arg-type]
+        return make_wsgi_chain(backend)(environ, start)
 
     def _batch(self, start: Callable[..., Any]) -> Iterable[bytes]:
-        import json
-
         objects = [
             {
                 "oid": (name := hashlib.sha256(data).hexdigest()),

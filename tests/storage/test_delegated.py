@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import json
 import logging
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,7 +44,6 @@ from wellhead_storage.uri import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytest.importorskip("kserve_storage", exc_type=ImportError)
 
@@ -67,7 +72,7 @@ class Fetching:
         try:
             fetch_delegated(parse(uri), uri, self.folder, {**self.environment, **environment}, self.settings, check)
         finally:
-            assert os.listdir(self.folder.parent) == [self.folder.name]
+            assert [*self.folder.parent.iterdir()] == [self.folder]
         return contents(self.folder)
 
 
@@ -89,10 +94,16 @@ def trusting(fetch: Fetching, authority: Authority) -> Fetching:
     return fetch
 
 
-@pytest.fixture
-def web() -> Iterator[HTTPServer]:
+@pytest.fixture(scope="module")
+def web_server() -> Iterator[HTTPServer]:
     with HTTPServer() as server:
         yield server
+
+
+@pytest.fixture
+def web(web_server: HTTPServer) -> HTTPServer:
+    web_server.clear()
+    return web_server
 
 
 @pytest.fixture
@@ -169,7 +180,9 @@ def test_links_to_anything_else_are_refused_by_name(trusting: Fetching, git: Git
     trusting.folder.parent.mkdir()
     (trusting.folder.parent.parent / "secret").write_text(PASSWORD)
     git.holds(MODEL, {"notes.txt": target})
-    with pytest.raises(IntegrityError, match=r"/org/model\.git/notes\.txt is a link that leads to no file of the model"):
+    with pytest.raises(
+        IntegrityError, match=r"/org/model\.git/notes\.txt is a link that leads to no file of the model"
+    ):
         trusting(git.uri)
 
 
@@ -234,7 +247,9 @@ def test_a_modelscope_model_comes_with_its_revision_and_token(fetch: Fetching, w
     endpoint = hub(web, MODEL, "v1")
     files = fetch("modelscope://org/model:v1", MODELSCOPE_ENDPOINT=endpoint, MODELSCOPE_API_TOKEN=PASSWORD)
     assert files == MODEL
-    assert {request.headers["Authorization"] for request, _ in web.log if request.path == TREE} == {f"Bearer {PASSWORD}"}
+    assert {request.headers["Authorization"] for request, _ in web.log if request.path == TREE} == {
+        f"Bearer {PASSWORD}"
+    }
 
 
 def test_patterns_reach_the_library(fetch: Fetching, web: HTTPServer) -> None:
@@ -278,7 +293,9 @@ def share(web: HTTPServer, files: dict[str, bytes]) -> None:
     def answer(request: Request) -> Response:
         path = request.path.removeprefix("/share").strip("/")
         if request.args.get("comp") == "list":
-            inside = [name[len(path) :].strip("/") for name in files if f"/{name}".startswith(f"/{path}".rstrip("/") + "/")]
+            inside = [
+                name[len(path) :].strip("/") for name in files if f"/{name}".startswith(f"/{path}".rstrip("/") + "/")
+            ]
             listed = {each.partition("/")[:2] for each in inside}
             kinds = {"/": "Directory", "": "File"}
             body = "".join(
@@ -290,7 +307,9 @@ def share(web: HTTPServer, files: dict[str, bytes]) -> None:
                 content_type="application/xml",
             )
         if path not in files:
-            return Response("<Error><Code>ResourceNotFound</Code></Error>", 404, {"x-ms-error-code": "ResourceNotFound"})
+            return Response(
+                "<Error><Code>ResourceNotFound</Code></Error>", 404, {"x-ms-error-code": "ResourceNotFound"}
+            )
         data = files[path]
         headers = {
             "Content-Range": f"bytes 0-{len(data) - 1}/{len(data)}",
@@ -308,7 +327,7 @@ def test_a_share_of_azure_files_comes_with_a_signature_that_nobody_sees(
     share(web, {f"models/llama/{name}": data for name, data in MODEL.items()} | {"models/other/config.json": b"no"})
     uri = f"https://{ACCOUNT}/share/models/llama?{SIGNATURE}"
     assert azure(uri, STORAGE_ALLOW_PATTERNS="*.json", STORAGE_IGNORE_PATTERNS="models/*") == MODEL
-    assert all("sig=hunter2%2Fvery%2Bsecret%3D" in request.url for request, _ in web.log)
+    assert {request.args["sig"] for request, _ in web.log} == {"hunter2/very+secret="}
     assert "hunter2" not in "".join(record.getMessage() for record in log.records if record.name == "wellhead")
 
 
@@ -318,7 +337,7 @@ def test_a_whole_share_may_be_a_model(azure: Fetching, web: HTTPServer) -> None:
 
 
 def test_azure_files_without_credentials_says_which_it_takes(azure: Fetching) -> None:
-    with pytest.raises(AccessDenied, match="it got no credentials. Check AZURE_STORAGE_ACCESS_KEY"):
+    with pytest.raises(AccessDenied, match=r"it got no credentials\. Check AZURE_STORAGE_ACCESS_KEY"):
         azure(f"https://{ACCOUNT}/share/llama")
 
 
@@ -341,19 +360,128 @@ def test_hdfs_names_the_packages_that_are_missing(fetch: Fetching, scheme: str) 
         fetch(f"{scheme}://user/llama", STORAGE_CONFIG='{"type": "hdfs", "HDFS_NAMENODE": "http://namenode:9870"}')
 
 
+def test_hdfs_without_a_secret_says_so(fetch: Fetching, tmp_path: Path) -> None:
+    """The packages are stood in for here; the secret is looked for before a client is made."""
+    for module in ("krbcontext/context", "hdfs/ext/kerberos", "hdfs/util"):
+        path = tmp_path / f"packages/{module}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("krbContext = Client = KerberosClient = HdfsError = OSError")
+    with pytest.raises(InvalidConfiguration, match="needs a secret with HDFS_NAMENODE, and there is none at /nowhere"):
+        fetch("hdfs://user/llama", PYTHONPATH=str(tmp_path / "packages"), HDFS_SECRET_DIR="/nowhere")
+
+
 def test_secrets_for_hdfs_are_kept_in_memory_and_removed(fetch: Fetching, tmp_path: Path) -> None:
-    """`storage-config` reaches the library untouched: it writes each entry into a file, under a name of its own."""
+    """`storage-config` reaches the library untouched, which writes each entry into a temporary file and leaves it."""
     memory = tmp_path / "memory"
     memory.mkdir()
+    os.utime(memory, (0, 0))
     fetch.settings = Settings(memory_dir=memory)
-    seen: set[str] = set()
-
-    def look() -> None:
-        seen.update(path.name for path in memory.rglob("*") if path.is_file())
-
-    config = {"type": "webhdfs", "HDFS_NAMENODE": "http://127.0.0.1:1", "TLS_CA": "Q0E=", "HEADERS": "{}"}
-    stuck = fetch.folder.parent / "stuck.py"
-    del stuck
+    config = {"type": "webhdfs", "HDFS_NAMENODE": "http://127.0.0.1:1", "TLS_KEY": "aHVudGVyMg=="}
     with pytest.raises(WellheadError):
-        fetch("webhdfs://user/llama", look, STORAGE_CONFIG=json.dumps(config))
+        fetch("webhdfs://user/llama", STORAGE_CONFIG=json.dumps(config))
+    assert memory.stat().st_mtime > 0, "something was there"
     assert list(memory.iterdir()) == []
+
+
+# Ends ----------------------------------------------------------------------------------------------------------------
+
+
+class SilentServer:
+    """Takes connections and never says anything.
+
+    Attributes:
+        connected: set once a client is there.
+        left: set once that client is gone.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.uri = f"https://127.0.0.1:{listener.getsockname()[1]}/model.git"
+        self.connected, self.left = threading.Event(), threading.Event()
+        self._listener = listener
+
+    def run(self) -> None:
+        with suppress(OSError):
+            client, _ = self._listener.accept()
+            with client:
+                self.connected.set()
+                with suppress(OSError):
+                    while client.recv(1 << 16):
+                        pass
+                self.left.set()
+
+
+@pytest.fixture
+def silent() -> Iterator[SilentServer]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = SilentServer(listener)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        yield server
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+        assert not thread.is_alive(), "a client is still there"
+
+
+def test_a_silent_server_is_given_up(fetch: Fetching, silent: SilentServer) -> None:
+    """The library itself would wait for ever."""
+    fetch.settings = Settings(stall_timeout=0.2)
+    begin = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="has written nothing for 2 seconds while it fetched https://127"):
+        fetch(silent.uri)
+    assert 2 <= time.monotonic() - begin < 10
+    assert silent.left.wait(10)
+
+
+def test_a_failure_elsewhere_ends_the_work(fetch: Fetching, silent: SilentServer) -> None:
+    def check() -> None:
+        if silent.connected.is_set():
+            raise Interrupted("Something else failed.")
+
+    with pytest.raises(Interrupted, match="Something else failed"):
+        fetch(silent.uri, check)
+    assert silent.left.wait(10)
+
+
+def test_a_library_that_is_killed_is_explained(fetch: Fetching, silent: SilentServer) -> None:
+    def check() -> None:
+        if silent.connected.is_set():
+            for number in children():
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+
+    with pytest.raises(InvalidConfiguration, match=r"was ended by SIGKILL while it fetched .* more memory"):
+        fetch(silent.uri, check)
+
+
+def children() -> list[int]:
+    """Processes that run the library for this one."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"wellhead_storage.delegated.child" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def test_the_library_does_not_outlive_us(silent: SilentServer, tmp_path: Path) -> None:
+    (tmp_path / "unpacked").mkdir()
+    program = f"""
+        from pathlib import Path
+        from wellhead_storage.delegated.fetch import fetch_delegated
+        from wellhead_storage.settings import Settings
+        from wellhead_storage.uri import parse
+        uri = {silent.uri!r}
+        fetch_delegated(parse(uri), uri, Path({str(tmp_path)!r}, "unpacked"), {{}}, Settings(), lambda: None)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)]) as process:
+        assert silent.connected.wait(30)
+        process.kill()
+    assert silent.left.wait(10)
+
+
+def test_without_the_library_the_extra_is_named(fetch: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kserve_storage", None)
+    with pytest.raises(InvalidConfiguration, match=r"kserve-storage is not installed.*wellhead\[kserve\]"):
+        fetch("https://git.example/model.git")

@@ -4,6 +4,8 @@ It relays HTTP/1.1 between one client connection and one connection of its own t
 heads and bodies as they come. Only the request target may change, from absolute form (which the streamer's
 C++ client sends over plain HTTP) to origin form. The client signs for the proxy's `host:port`, and as the
 Host header is passed on untouched, the store computes the same signature.
+
+On demand it misbehaves as networks and stores do: see `Fault`.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import struct
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -70,6 +73,29 @@ class Request:
         return self.headers.get("user-agent", "")
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one request.
+
+    Attributes:
+        status: answered in the store's place, where it is not 0.
+        code: S3 error code of that answer.
+        headers: of that answer, and in place of the store's own of the same name.
+        after: bytes of the body that still pass before the `ending`.
+        ending: the connection is reset, closed as if all were said, or stays open in silence.
+        rate: bytes per second at which the body passes.
+        flip: the first byte of the body arrives with all its bits turned over.
+    """
+
+    status: int = 0
+    code: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    after: int | None = None
+    ending: Literal["reset", "close", "silence"] = "reset"
+    rate: float | None = None
+    flip: bool = False
+
+
 def round_trips(requests: Iterable[Request]) -> int:
     """The longest chain of requests of which each began only after the one before had ended."""
     chain, end = 0, 0.0
@@ -87,12 +113,14 @@ class CountingProxy:
         endpoint_url: what clients take for the store.
         latency: seconds to wait before each request is passed on; may be changed at any time.
         per_connection_rate: bytes per second that each client connection may get; None for no limit.
+        interfere: asked for every request what is to go wrong with it; may be changed at any time.
     """
 
     endpoint_url: str
     latency: float
     per_connection_rate: float | None
     _upstream: tuple[str, int]
+    interfere: Callable[[Request], Fault | None] = lambda _: None
     _requests: list[Request] = field(default_factory=list)
     _sockets: set[socket.socket] = field(default_factory=set)
     _connections: int = 0
@@ -186,17 +214,23 @@ def _serve(proxy: CountingProxy, sock: socket.socket, number: int) -> None:
             proxy._record(request)
             if proxy.latency:
                 time.sleep(proxy.latency)
+            fault = proxy.interfere(request) or Fault()
+            if fault.status:
+                client.body(_framing(request.headers), lambda *_, **__: None)
+                client.send(_answer(request, fault))
+                request.finished = time.monotonic()
+                continue
             if upstream is None or upstream.stale():
                 fresh = socket.create_connection(proxy._upstream)
                 upstream = _Stream(stack.enter_context(proxy._tracked(fresh)))
             upstream.send(line + head.partition(b"\r\n")[2])
-            keep = _relay(proxy, request, client, upstream)
+            keep = _relay(proxy, request, client, upstream, fault)
             request.finished = time.monotonic()
             if not keep:
                 return
 
 
-def _relay(proxy: CountingProxy, request: Request, client: _Stream, upstream: _Stream) -> bool:
+def _relay(proxy: CountingProxy, request: Request, client: _Stream, upstream: _Stream, fault: Fault) -> bool:
     """Pass the request's body and the answer on, and say whether the connection stays open."""
     body_sent = request.headers.get("expect", "").lower() != "100-continue"
     if body_sent:
@@ -213,17 +247,27 @@ def _relay(proxy: CountingProxy, request: Request, client: _Stream, upstream: _S
             client.body(_framing(request.headers), upstream.send)
             body_sent = True
     request.status = status
-    client.send(head)
+    client.send(_with_headers(head, fault.headers))
     framing = _framing(headers, until_close=True)
     if request.method == "HEAD" or status in {204, 304}:
         framing = 0
-    pace = _pacer(proxy.per_connection_rate)
+    rate = fault.rate or proxy.per_connection_rate
+    pace = _pacer(rate)
 
     def deliver(data: bytes | memoryview, *, payload: bool = True) -> None:
-        if payload:
-            request.body_bytes += len(data)
-        client.send(data)
-        pace(len(data))
+        ends = fault.after is not None and payload and request.body_bytes + len(data) > fault.after
+        if ends:
+            data = data[: (fault.after or 0) - request.body_bytes]
+        if fault.flip and payload and not request.body_bytes:
+            data = bytes([data[0] ^ 0xFF]) + bytes(data[1:])
+        for piece in _pieces(data, fault.rate):
+            if payload:
+                request.body_bytes += len(piece)
+            client.send(piece)
+            pace(len(piece))
+        if ends:
+            client.end(fault.ending)
+            raise _ProtocolError("as was asked for")
 
     upstream.body(framing, deliver)
     closing = "close" in {
@@ -231,6 +275,30 @@ def _relay(proxy: CountingProxy, request: Request, client: _Stream, upstream: _S
         request.headers.get("connection", "").lower(),
     }
     return body_sent and not closing and version == "HTTP/1.1" and framing != "close"
+
+
+def _pieces(data: bytes | memoryview, rate: float | None) -> Iterable[bytes | memoryview]:
+    """What trickles comes in small pieces."""
+    size = max(1, int(rate / 10)) if rate else max(1, len(data))
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _answer(request: Request, fault: Fault) -> bytes:
+    body = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>".encode() if fault.code else b""
+    headers = {"content-type": "application/xml", **fault.headers, "content-length": str(len(body))}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    whole = f"HTTP/1.1 {fault.status} Fault\r\n{head}\r\n".encode()
+    return whole if request.method == "HEAD" else whole + body
+
+
+def _with_headers(head: bytes, headers: dict[str, str]) -> bytes:
+    """The head with some headers in place of those of the same name."""
+    if not headers:
+        return head
+    first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    kept = [line for line in lines if line.partition(":")[0].strip().lower() not in headers]
+    added = [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([first, *kept, *added, "", ""]).encode("latin-1")
 
 
 def _request(head: bytes, connection: int) -> tuple[Request, bytes]:
@@ -301,6 +369,15 @@ class _Stream:
     def send(self, data: bytes | memoryview, *, payload: bool = True) -> None:
         """Send all of it; `payload` is for others with the same signature."""
         self._sock.sendall(data)
+
+    def end(self, how: Literal["reset", "close", "silence"]) -> None:
+        """Leave the other side in the middle of a body."""
+        if how == "silence":
+            with contextlib.suppress(OSError):
+                select.select([self._sock], [], [])  # until it gives up, or the proxy ends
+        if how == "reset":
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._sock.close()
 
     def stale(self) -> bool:
         """An idle connection that has something to say has been closed by the other side."""

@@ -179,7 +179,7 @@ def test_names_match_as_kserve_matches_them(allow: list[str], ignore: list[str],
 
 @given(st.lists(TEXT, min_size=1), st.lists(TEXT), st.lists(LIKELY_NAMES))
 def test_names_match_as_huggingface_hub_matches_them(allow: list[str], ignore: list[str], names: list[str]) -> None:
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils._paths import filter_repo_objects
 
     expected = list(filter_repo_objects(names, allow_patterns=allow, ignore_patterns=ignore))
     assert kept(Patterns(tuple(allow), tuple(ignore)), *names) == expected

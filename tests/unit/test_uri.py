@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from wellhead_storage.errors import InvalidUri
@@ -377,6 +378,7 @@ def parsed(text: str) -> StorageUri | None:
         return None
 
 
+@hypothesis_settings(max_examples=10_000)
 @given(st.one_of(ANY_TEXT, LIKELY))
 @example("s3://models/x?a=\udcff")
 @example("https://\u0130/x")

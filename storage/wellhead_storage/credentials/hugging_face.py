@@ -43,14 +43,21 @@ class HuggingFaceAccess(BaseModel):
         """Headers for requests to the Hub itself, the token among them; nobody else may see them.
 
         Without a token of its own `huggingface_hub` looks for one: in its token file, or from its single sign-on.
+        Its own headers are not used: making them costs a request that tells the Hub about this process (2.4.0).
         """
-        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
-
         from wellhead_storage import __version__
 
-        token = False if self.anonymous else self.token.get_secret_value() if self.token else None
-        headers: dict[str, str] = build_hf_headers(token=token, library_name="wellhead", library_version=__version__)
+        headers = {"user-agent": f"wellhead/{__version__}"}
+        if token := self._token():
+            headers["authorization"] = f"Bearer {token}"
         return headers
+
+    def _token(self) -> str | None:
+        if self.anonymous or self.token:
+            return self.token.get_secret_value() if self.token else None
+        from huggingface_hub import get_token
+
+        return get_token()
 
 
 def hugging_face_access(environment: Mapping[str, str]) -> HuggingFaceAccess:

@@ -64,7 +64,7 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 def _become_file(link: Path, name: str, root: Path, uri: StorageUri) -> None:
     """Put the file in the place of the link: a link that leaves the folder could show the engine anything."""
-    target = link.resolve()
+    target = Path(os.path.realpath(link))  # unlike Path.resolve, calm about links that lead to themselves
     if not target.is_relative_to(root) or not target.is_file():
         raise IntegrityError(
             f"{uri.child(name)} is a link that leads to no file of the model.", "Put the file in its place."

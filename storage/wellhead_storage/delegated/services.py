@@ -12,7 +12,8 @@ Service = Literal["git", "azure", "hdfs", "modelscope"]
 def service(uri: StorageUri) -> Service:
     """The service of a URI whose kind is `delegated`."""
     if uri.scheme == "https":
-        return "git" if not uri.container.endswith((".core.windows.net", ".storage.azure.net")) else "azure"
+        files = uri.container.endswith((".file.core.windows.net", ".file.storage.azure.net"))
+        return "azure" if files else "git"
     return "modelscope" if uri.scheme == "modelscope" else "hdfs"
 
 

@@ -107,17 +107,12 @@ class _Fetch:
 
     def _receive(self, part: Part) -> None:
         with disk_errors(self._staging.destination), self._staging.writer(part, self._window) as writer:
-            try:
-                self._stream(part, writer)
-            except StoreUnavailable:
-                if not self._transfer.settings.retry_timeout:
-                    raise
-                self._go_on(part, writer)
+            self._persist(part, writer)
             if not part.item.sized:
                 writer.truncate()
 
-    def _go_on(self, part: Part, writer: PartWriter) -> None:
-        """Go on from where the stream broke off; only failures without any progress are counted against us."""
+    def _persist(self, part: Part, writer: PartWriter) -> None:
+        """Go on from where a stream broke off; only failures without any progress are counted against us."""
         whole = False
         while not whole:
             before = writer.position

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -91,14 +91,14 @@ class _Through:
         self._digest: Digest | None = start_digest(algorithm, item.size) if full else None
         self._algorithm = algorithm
 
-    def check(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    def check(self, pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
         """Pass the pieces on; what is wrong fails after the last one, before the upload is completed."""
         for piece in pieces:
             self.size += len(piece)
             if self._digest:
                 self._digest.update(piece)
             held = [piece]
-            del piece  # noqa: PLW0128 - while this waits for its next turn nothing here may hold the piece
+            del piece  # while this waits for its next turn, nothing here may hold the piece
             yield held.pop()
         if self._item.sized and self.size != self._item.size:
             raise IntegrityError(

@@ -39,8 +39,6 @@ def plan_copy(
     wanted: Iterable[str],
     destination: Mapping[str, StoredObject],
     records: Iterable[ManifestFile],
-    *,
-    same_source: bool,
 ) -> CopyPlan:
     """Compare source and destination.
 
@@ -51,8 +49,7 @@ def plan_copy(
         source: the source's whole listing.
         wanted: names of the objects to be mirrored.
         destination: the destination's listing, by name.
-        records: what earlier mirrors wrote there.
-        same_source: they copied from this source, so that ETags and versions may be compared, and not only checksums.
+        records: what earlier mirrors wrote there; those of other sources as `of_other_source` makes them.
     """
     objects = {item.name: item for item in source}
     names = set(wanted)
@@ -63,7 +60,7 @@ def plan_copy(
         if placed is None or not is_intact(record, placed):
             continue
         item = objects.get(record.name)
-        if item is not None and _is_current(record, item, same_source=same_source):
+        if item is not None and _is_current(record, item):
             keep[record.name] = record.model_copy(update={"etag": item.etag, "version": item.version})
         elif record.name not in names:
             delete.append(record.name)
@@ -85,23 +82,26 @@ def is_intact(record: ManifestFile, placed: StoredObject) -> bool:
     return placed.size == record.size and placed.etag == record.copy_etag
 
 
-def is_same_edition(one: StoredObject, other: StoredObject) -> bool:
-    """Whether two listings show one object unchanged."""
-    return (one.size, one.etag, one.version, one.checksum) == (other.size, other.etag, other.version, other.checksum)
+def is_of(record: ManifestFile, item: StoredObject) -> bool:
+    """Whether a copy that was just made is of the object as it is listed now."""
+    return (not item.sized or record.size == item.size) and (record.etag, record.version) == (item.etag, item.version)
+
+
+def of_other_source(record: ManifestFile) -> ManifestFile:
+    """The record without the marks that mean something in its own source only; checksums hold everywhere."""
+    return record.model_copy(update={"etag": None, "version": None})
 
 
 def forget(record: ManifestFile) -> ManifestFile:
-    """The record without what identifies the source's edition: still ours to delete, never again up to date."""
+    """The record without any mark of its edition: still ours to delete, never again up to date."""
     return record.model_copy(update={"etag": None, "version": None, "checksum": None})
 
 
-def _is_current(record: ManifestFile, item: StoredObject, *, same_source: bool) -> bool:
+def _is_current(record: ManifestFile, item: StoredObject) -> bool:
     if item.sized and record.size != item.size:
         return False
     if item.checksum and record.checksum == str(item.checksum):
         return True
-    if not same_source:
-        return False
     if item.version and record.version:
         return item.version == record.version
     return item.etag is not None and item.etag == record.etag

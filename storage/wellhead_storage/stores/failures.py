@@ -31,6 +31,8 @@ _ENDPOINT = re.compile(r"performing [A-Z]+ (https?://[^/\s?]+)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _BAD_KEY = re.compile(r'(?:Path|path segment) "(?P<key>[^"]*)"')
 
+_OTHER_RANGE = re.compile(r"Requested \S+, got \S+")
+
 _KEY_REASONS = {
     "InvalidAccessKeyId": "it does not know the access key id",
     "SignatureDoesNotMatch": "the secret access key does not belong to the access key id",
@@ -68,6 +70,15 @@ def explain(error: Exception, location: str) -> WellheadError:
     refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
     if refused or status in {401, 403} or code in _KEY_REASONS:  # AWS answers 400 to expired tokens
         return _denied(location, code, status)
+    if _OTHER_RANGE.search(text):
+        return IntegrityError(
+            f"{location} came as another range than the one asked for.",
+            "Check the proxy or cache in front of the store.",
+        )
+    if "error following redirect" in text:  # more than ten of them
+        return InvalidConfiguration(
+            f"The store of {location} redirects in a circle.", "Check the endpoint, and the proxy in front of it."
+        )
     if (
         status in {301, 307, 308}
         or code in {"PermanentRedirect", "AuthorizationHeaderMalformed"}

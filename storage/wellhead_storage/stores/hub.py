@@ -6,6 +6,7 @@ httpx2's time-outs off and retry by themselves, for as long as the server asks (
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -41,14 +42,16 @@ class Hub:
 
     @cached_property
     def client(self) -> httpx2.Client:
-        """Opened at the first request."""
+        """Opened at the first request, closed with this object."""
         import httpx2
 
-        return httpx2.Client(
+        client = httpx2.Client(
             timeout=httpx2.Timeout(self._settings.stall_timeout, connect=self._settings.connect_timeout),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._settings.connections),
             verify=_certificates(self.access.ca_bundle),
         )
+        weakref.finalize(self, client.close)
+        return client
 
     @cached_property
     def _headers(self) -> dict[str, str]:
@@ -179,8 +182,7 @@ class Hub:
             return ObjectNotFound(f"{where} does not exist.", f"Look at {self.page}; names are case-sensitive.")
         if status == 404 or (code == "RepoNotFound" and signed):
             return ObjectNotFound(
-                f"{self.access.endpoint} has no model {name}"
-                + (" that HF_TOKEN's account may see." if signed else "."),
+                f"{self.access.endpoint} has no model {name}{' that the account of HF_TOKEN may see' * signed}.",
                 "Check owner and name; they are case-sensitive.",
             )
         if status == 401 and signed:

@@ -128,7 +128,7 @@ class HuggingFaceFolder:
         return True
 
     def _plainly(self, item: StoredObject, file: TreeFile, start: int, end: int) -> Iterator[Buffer]:
-        where, place = self.uri.child(item.name), self._places[item.name]
+        where, place = replace(self.uri, key=file.path).location, self._places[item.name]
         for _ in range(2):
             with place.lock:  # the parts of a file ask for its link once
                 source = place.link or self._ask(file, where, start, end)
