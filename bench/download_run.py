@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import select
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -32,7 +35,7 @@ class Run:
         work: seconds from the first request's arrival to the end of the process, so without its imports.
         cpu: user and system seconds, with all children.
         resident: most bytes in memory at once, of the process and its children together.
-        written: bytes sent to the disk by the end, out of what the page cache holds.
+        written: bytes given to a disk's file system; some are still in the page cache at the end.
         requests: how many.
         received: bytes in answers.
         other: cores that were busy with something else in the meantime.
@@ -69,8 +72,12 @@ def measure(name: str, way: Way, case: Case, link: Link) -> Run:
             began = time.time()
             process = subprocess.Popen(
                 command if way.local else link.in_client(*command),
-                env=environment, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
+                env=environment,
+                cwd=_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
             resident, status, usage = _await_end(process)
             ended = time.time()
             cpu = usage.ru_utime + usage.ru_stime
@@ -84,11 +91,17 @@ def measure(name: str, way: Way, case: Case, link: Link) -> Run:
         if way.writes:
             check_sizes(case)
         first = min((request.arrived for request in requests), default=began)
-        received = sum(request.size for request in requests)
-        written = usage.ru_oublock * 512
         return Run(
-            name, ended - began, ended - first, cpu, resident, written, len(requests), received, other
-        )  # fmt: skip
+            way=name,
+            wall=ended - began,
+            work=ended - first,
+            cpu=cpu,
+            resident=resident,
+            written=usage.ru_oublock * 512,
+            requests=len(requests),
+            received=sum(request.size for request in requests),
+            other=other,
+        )
     finally:
         for folder in (case.destination, case.scratch):
             shutil.rmtree(folder, ignore_errors=True)
@@ -119,23 +132,61 @@ def _environment(case: Case, way: Way) -> dict[str, str]:
     return own | case.server.environment | rclone | dict(way.environment)
 
 
-def _await_end(process: subprocess.Popen[bytes]) -> tuple[int, int, os.resource.struct_rusage]:  # type: ignore[name-defined]
+def _await_end(process: subprocess.Popen[bytes]) -> tuple[int, int, resource.struct_rusage]:
     """Peak memory, exit code and resources of a child.
 
     The kernel's own `ru_maxrss` starts at the size of the process that forked, so it is not used here.
     """
     resident = 0
+    ended = select.poll()
+    descriptor = os.pidfd_open(process.pid)
     try:
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                process.returncode = os.waitstatus_to_exitcode(status)
-                return resident, process.returncode, usage
+        ended.register(descriptor, select.POLLIN)
+        while not ended.poll(_PAUSE * 1000):
             resident = max(resident, _resident(process.pid))
-            time.sleep(_PAUSE)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     except BaseException:
         for pid in reversed(tree(process.pid)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
+                os.kill(pid, signal.SIGKILL)
         process.wait()
         raise
+    finally:
+        os.close(descriptor)
+    return resident, process.returncode, usage
+
+
+def _resident(pid: int) -> int:
+    """Bytes of a process and its children: the highest mark of a single one, the sum without double counts of several.
+
+    Proportional sizes do not see a peak between two looks; the kernel's mark of one process does.
+    """
+    members = tree(pid)
+    if len(members) == 1:
+        return 1024 * _number(Path("/proc", str(pid), "status"), "VmHWM:")
+    return sum(1024 * _number(Path("/proc", str(each), "smaps_rollup"), "Pss:") for each in members)
+
+
+def _number(path: Path, name: str) -> int:
+    with contextlib.suppress(OSError):
+        for line in path.read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1])
+    return 0
+
+
+def _cpu_of(pid: int) -> float:
+    """Seconds of a process and its living children."""
+    total = 0
+    for each in tree(pid):
+        with contextlib.suppress(OSError):
+            fields = Path("/proc", str(each), "stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / _TICKS
+
+
+def _busy() -> float:
+    """Seconds that all cores together have spent in processes; what interrupts cost is nobody's."""
+    fields = Path("/proc/stat").read_text().split(None, 5)
+    return sum(int(field) for field in fields[1:4]) / _TICKS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -69,7 +69,7 @@ def listing(files: Iterable[StoredFile], bucket: str, query: Mapping[str, str]) 
     _add(result, Name=bucket, Prefix=prefix, Delimiter=delimiter, MaxKeys="1000", IsTruncated="false")
     _add(result, KeyCount=str(len(contents) + len(folders)))
     for file in contents:
-        modified = datetime.fromtimestamp(file.modified, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        modified = datetime.fromtimestamp(file.modified, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         entry = ElementTree.SubElement(result, "Contents")
         _add(entry, Key=file.key, LastModified=modified, ETag=file.etag, Size=str(file.size), StorageClass="STANDARD")
     for folder in sorted(folders):

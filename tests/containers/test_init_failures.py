@@ -32,6 +32,7 @@ FAILURES: dict[str, tuple[str, int, str, dict[str, str]]] = {
     "no such scheme": ("ftp://models/llama", 10, "ftp", {}),
     "no such mode": ("s3://models/llama", 19, "sideways", {"WELLHEAD_MODE": "sideways"}),
     "no such store": ("s3://models/llama", 16, "cannot be reached", NOWHERE),
+    "no such store for KServe's library": ("https://127.0.0.1:9/model.git", 16, "it refuses connections", {}),
 }
 
 

@@ -42,7 +42,7 @@ class Mirror:
     ) -> Result:
         """Mirror a source into the folder, in this process."""
         environment = self.store.environment(endpoint)
-        return mirror(source, self.uri, options or Options(), settings or Settings(retry_timeout=0), environment)
+        return mirror(source, self.uri, options or Options(), settings or Settings(retry_timeout=0.2), environment)
 
     @property
     def everything(self) -> dict[str, bytes]:
