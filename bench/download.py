@@ -133,7 +133,7 @@ def _rounds(
     options: argparse.Namespace, gbit: float | None, case: Case, link: Link, log: list[dict[str, object]]
 ) -> list[Round]:
     link.shape(gbit)
-    rounds = []
+    rounds: list[Round] = []
     for number in range(options.rounds):
         done = {}
         for name in order(options.ways, number):

@@ -5,6 +5,8 @@
 The store and its credentials come from the environment, in the names that KServe gives them.
 """
 
+# ruff: noqa: PLC0415 - a way pays for its own imports only
+
 from __future__ import annotations
 
 import os
@@ -17,7 +19,7 @@ _PART = 64 * 1024 * 1024
 
 def kserve(bucket: str, folder: str, destination: Path) -> None:
     """What KServe's storage initializer runs."""
-    from kserve_storage import Storage
+    from kserve_storage import Storage  # type: ignore[import-untyped]
 
     Storage.download(f"s3://{bucket}/{folder}", str(destination))
 
@@ -29,14 +31,14 @@ def obstore(bucket: str, folder: str, destination: Path, workers: int = 8) -> No
 
     endpoint = os.environ.pop("AWS_ENDPOINT_URL")
     store = S3Store(bucket, endpoint=endpoint, client_options={"allow_http": True, "timeout": "300s"})
-    files = {}
-    parts = []
+    files: dict[str, int] = {}
+    parts: list[tuple[str, int, int]] = []
     for page in client.list(store, folder):
         for meta in page:
             path = destination / meta["path"].removeprefix(f"{folder}/")
             files[meta["path"]] = os.open(path, os.O_WRONLY | os.O_CREAT)
-            for start in range(0, meta["size"], _PART):
-                parts.append((meta["path"], start, min(start + _PART, meta["size"])))
+            starts = range(0, meta["size"], _PART)
+            parts += [(meta["path"], start, min(start + _PART, meta["size"])) for start in starts]
 
     def fetch(part: tuple[str, int, int]) -> None:
         key, start, end = part
@@ -49,9 +51,9 @@ def obstore(bucket: str, folder: str, destination: Path, workers: int = 8) -> No
 
 def boto3(bucket: str, folder: str, destination: Path, workers: int = 16) -> None:
     """boto3's transfer manager, all objects at once."""
-    import boto3 as client
-    from boto3.s3.transfer import TransferConfig, create_transfer_manager
-    from botocore.config import Config
+    import boto3 as client  # type: ignore[import-untyped]
+    from boto3.s3.transfer import TransferConfig, create_transfer_manager  # type: ignore[import-untyped]
+    from botocore.config import Config  # type: ignore[import-untyped]
 
     s3 = client.client("s3", config=Config(max_pool_connections=workers))
     listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder}/")

@@ -9,6 +9,19 @@ from statistics import median
 from bench.download_run import Run
 
 MIB = 1024 * 1024
+_COLUMNS = (
+    "way",
+    "wall s, median (min-max)",
+    "work s, median (min-max)",
+    "work MiB/s",
+    "of curl",
+    "CPU s",
+    "CPU s/GiB",
+    "resident MiB",
+    "written MiB",
+    "requests",
+    "other load, cores",
+)
 
 Round = Mapping[str, Run]
 """One run of each way, close together in time."""
@@ -54,11 +67,7 @@ def table(rounds: Sequence[Round], size: int) -> str:
     """
     ways = list(rounds[0])
     limited = "limit" in ways
-    lines = [
-        "| way | wall s, median (min-max) | work s, median (min-max) | work MiB/s | of curl | CPU s | CPU s/GiB "
-        "| resident MiB | written MiB | requests | other load, cores |",
-        "|---" + "|---:" * 10 + "|",
-    ]
+    lines = [f"| {' | '.join(_COLUMNS)} |", "|---" + "|---:" * (len(_COLUMNS) - 1) + "|"]
     for way in ways:
         runs = [each[way] for each in rounds]
         work = spread(run.work for run in runs)

@@ -49,8 +49,8 @@ class Link:
         if gbit is not None:
             # 2 ms of the rate, and at least four of the largest packets that segmentation offload makes.
             burst = max(256 * 1024, int(gbit * 1e9 / 8 * 0.002))
-            _run(*self.in_server(*["tc", "qdisc", "add", "dev", "wire", "root", "tbf"]), "rate", f"{gbit * 1000:.0f}mbit",
-                 "burst", str(burst), "latency", "50ms")  # fmt: skip
+            words = f"tc qdisc add dev wire root tbf rate {gbit * 1000:.0f}mbit burst {burst} latency 50ms"
+            _run(*self.in_server(*words.split()))
 
 
 @contextmanager

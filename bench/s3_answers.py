@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 # What `aws s3 cp` and boto3 upload in one piece, so that the ETag is an MD5 sum, and in which pieces else.
@@ -65,25 +65,27 @@ def listing(files: Iterable[StoredFile], bucket: str, query: Mapping[str, str]) 
             folders.add(prefix + head + found)
         else:
             contents.append(file)
-    result = ElementTree.Element("ListBucketResult", xmlns=_NAMESPACE)
+    result = ET.Element("ListBucketResult", xmlns=_NAMESPACE)
     _add(result, Name=bucket, Prefix=prefix, Delimiter=delimiter, MaxKeys="1000", IsTruncated="false")
     _add(result, KeyCount=str(len(contents) + len(folders)))
     for file in contents:
         modified = datetime.fromtimestamp(file.modified, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        entry = ElementTree.SubElement(result, "Contents")
+        entry = ET.SubElement(result, "Contents")
         _add(entry, Key=file.key, LastModified=modified, ETag=file.etag, Size=str(file.size), StorageClass="STANDARD")
     for folder in sorted(folders):
-        _add(ElementTree.SubElement(result, "CommonPrefixes"), Prefix=folder)
-    return ElementTree.tostring(result, encoding="utf-8", xml_declaration=True)
+        _add(ET.SubElement(result, "CommonPrefixes"), Prefix=folder)
+    return _text(result)
 
 
 def location() -> bytes:
     """The answer to GetBucketLocation in us-east-1."""
-    return ElementTree.tostring(
-        ElementTree.Element("LocationConstraint", xmlns=_NAMESPACE), encoding="utf-8", xml_declaration=True
-    )
+    return _text(ET.Element("LocationConstraint", xmlns=_NAMESPACE))
 
 
-def _add(parent: ElementTree.Element, **children: str) -> None:
+def _text(element: ET.Element) -> bytes:
+    return bytes(ET.tostring(element, encoding="utf-8", xml_declaration=True))
+
+
+def _add(parent: ET.Element, **children: str) -> None:
     for name, text in children.items():
-        ElementTree.SubElement(parent, name).text = text
+        ET.SubElement(parent, name).text = text

@@ -6,7 +6,7 @@ within a second or so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from wellhead_storage.errors import StoreUnavailable
@@ -40,7 +40,7 @@ def attempts(settings: Settings, worth_it: Callable[[Exception], bool]) -> list[
     from stamina.instrumentation import set_on_retry_hooks
 
     set_on_retry_hooks([_tell])
-    return stamina.retry_context(  # type: ignore[return-value]
+    return stamina.retry_context(
         on=worth_it,
         attempts=None if settings.retry_timeout else 1,
         timeout=settings.retry_timeout or None,

@@ -18,7 +18,7 @@ from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.files import disk_errors, free_bytes
 from wellhead_storage.inventory import Skipped
 from wellhead_storage.logs import log
-from wellhead_storage.patterns import read_patterns
+from wellhead_storage.patterns import Patterns, read_patterns
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.brought import BroughtFolder
 from wellhead_storage.stores.interface import Store, StoredObject
@@ -108,7 +108,9 @@ def find_source(
             return _unlisted(opened.store, uri, reasons, archive.size)
         opened = _unpacked(opened.store, archive, staging, transfer)
         objects = list_objects(opened.store, staging.destination)
-    objects, left = read_patterns(environment).select(objects)
+    named = len(objects) == 1 and uri.key.rpartition("/")[2] == objects[0].name
+    patterns = Patterns() if named else read_patterns(environment)  # what the URI names itself is wanted
+    objects, left = patterns.select(objects)
     return Source(opened.store, opened.credentials, objects, tuple(left), uri.forced_stream, tuple(reasons))
 
 

@@ -26,7 +26,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from tests.storage.delegated_services import GitServer, git_server, pointer, repository, tunnel_to
-from tests.storage.pod import contents
+from tests.storage.pod import Pod, contents
 from tests.storage.tls_proxy import Authority, new_authority, tls_proxy
 from wellhead_storage.delegated.fetch import fetch_delegated
 from wellhead_storage.errors import (
@@ -219,6 +219,17 @@ def test_our_own_environment_stays_as_it_was(trusting: Fetching, git: Git) -> No
     before = dict(os.environ)
     trusting(git.uri, STORAGE_CONFIG='{"type": "s3", "region": "eu"}')
     assert dict(os.environ) == before
+
+
+def test_init_prepares_such_a_model_like_any_other(pod: Pod, git: Git, authority: Authority, checkpoint: Path) -> None:
+    git.server.password = PASSWORD
+    git.holds(contents(checkpoint))
+    outcome = pod.init(git.uri, SSL_CERT_FILE=str(authority.bundle), GIT_USERNAME="me", GIT_PASSWORD=PASSWORD)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+    assert (pod.plan.mode, pod.plan.uri) == ("download", git.uri)
+    assert pod.own_files == ["manifest.json", "plan.json"]
+    assert PASSWORD not in outcome.stderr
 
 
 # ModelScope ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from tests.storage.pod import Outcome, Pod, contents
+from tests.storage.tls_proxy import new_authority, tls_proxy
 from tests.support.fake_hub import GRANT, SIGNATURE, TOKEN, FakeHub, Refusal, Repository, fake_hub
 from wellhead_storage.errors import IntegrityError
 
@@ -103,10 +104,25 @@ def test_wrong_bytes_are_never_published(hub: FakeHub, repository: Repository, i
     assert name not in pod.files
 
 
+def test_a_hub_with_a_certificate_of_a_private_authority(
+    hub: FakeHub, repository: Repository, init: Init, pod: Pod, checkpoint: Path, tmp_path: Path
+) -> None:
+    authority = new_authority(tmp_path)
+    with tls_proxy(hub.endpoint, authority.issue(tmp_path / "hub.pem", "127.0.0.1")) as endpoint:
+        refused = init(HF_ENDPOINT=endpoint)
+        text = f"hf://org/llama does not come from {endpoint}: its TLS certificate is not trusted. Name its CA bundle"
+        assert (refused.exit_code, refused.sentence) == (16, f"{text} in REQUESTS_CA_BUNDLE.")
+        assert refused.seconds < 8, "no second try"
+        outcome = init(HF_ENDPOINT=endpoint, REQUESTS_CA_BUNDLE=str(authority.bundle))
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+    assert pod.plan.resolved == f"hf://org/llama@{repository.commit}"
+
+
 # Xet ---------------------------------------------------------------------------------------------------------------
 
 BIG = os.urandom(20 * MIB)
-XET = {"HF_HUB_DISABLE_XET": "", "WELLHEAD_ENGINE": "", "WELLHEAD_STALL_TIMEOUT": "0.5"}
+XET = {"HF_HUB_DISABLE_XET": "", "WELLHEAD_ENGINE": "", "WELLHEAD_STALL_TIMEOUT": "1"}
 
 
 @pytest.fixture
@@ -145,11 +161,7 @@ def stall(hub: FakeHub) -> None:
     hub.stalls["xorb"] = 9
 
 
-def fail_second_piece(hub: FakeHub) -> None:
-    hub.refusals["xorb"] = [Refusal(206, {"Content-Range": "bytes 0-1/2"})] * 9
-
-
-@pytest.mark.parametrize("fault", [fail_grant, fail_recipe, stall, fail_second_piece])
+@pytest.mark.parametrize("fault", [fail_grant, fail_recipe, stall])
 def test_whatever_goes_wrong_with_xet_the_rest_comes_plainly(
     in_xet: FakeHub, init: Init, pod: Pod, fault: Callable[[FakeHub], None]
 ) -> None:
@@ -161,6 +173,14 @@ def test_whatever_goes_wrong_with_xet_the_rest_comes_plainly(
     assert in_xet.asked("cdn")
     for secret in (TOKEN, SIGNATURE, GRANT):
         assert secret not in outcome.stderr
+
+
+def test_what_xet_has_brought_is_kept(in_xet: FakeHub, init: Init, pod: Pod) -> None:
+    in_xet.refusals["xorb"] = [None, *[Refusal(404)] * 9]
+    outcome = init("hf://org/xet", **XET)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == in_xet.repositories["org/xet"].files
+    assert [request.range for request in in_xet.asked("cdn")] == [f"bytes={16 * MIB}-{20 * MIB - 1}"]
 
 
 def test_xet_without_a_folder_of_its_own(in_xet: FakeHub, init: Init, pod: Pod, tmp_path: Path) -> None:

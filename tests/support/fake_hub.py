@@ -13,6 +13,7 @@ import threading
 from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -67,7 +68,8 @@ class Repository:
     @property
     def commit(self) -> str:
         """What all names stand for."""
-        return hashlib.sha1(repr(sorted(self.files.items())).encode(), usedforsecurity=False).hexdigest()
+        listing = repr(sorted((path, sha256(content)) for path, content in self.files.items()))
+        return hashlib.sha1(listing.encode(), usedforsecurity=False).hexdigest()
 
     def is_large(self, path: str) -> bool:
         """Whether the file is in LFS."""
@@ -76,8 +78,7 @@ class Repository:
     def entry(self, path: str) -> dict[str, object]:
         """The file in a listing."""
         content = self.files[path]
-        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-        entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": blob}
+        entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": blob_id(content)}
         if self.is_large(path):
             entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 134}
             if self.xet:
@@ -85,9 +86,16 @@ class Repository:
         return entry
 
 
+@cache
 def sha256(content: bytes) -> str:
     """In hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def blob_id(content: bytes) -> str:
+    """What Git knows a file by."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @dataclass
@@ -100,7 +108,7 @@ class FakeHub:
         repositories: by owner/model.
         page: files in one page of a listing.
         requests: everything that was asked.
-        refusals: by kind, for the next requests of it.
+        refusals: by kind, for the next requests of it; None for one that is answered.
         stalls: by kind, how many of the next answers stop half-way and stay open.
         cuts: by kind, how many of the next answers end half-way.
         expired: links with a lower number are refused.
@@ -113,7 +121,7 @@ class FakeHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     page: int = 1000
     requests: list[Request] = field(default_factory=list)
-    refusals: defaultdict[str, list[Refusal]] = field(default_factory=lambda: defaultdict(list))
+    refusals: defaultdict[str, list[Refusal | None]] = field(default_factory=lambda: defaultdict(list))
     stalls: Counter[str] = field(default_factory=Counter)
     cuts: Counter[str] = field(default_factory=Counter)
     expired: int = 0
@@ -348,6 +356,7 @@ class _Storage(_Handler):
         self.json({"offset_into_first_range": offset, "terms": terms, "fetch_info": {digest: [fetch]}})
 
 
+@cache
 def _xorb(content: bytes) -> bytes:
     """Uncompressed chunks, each behind its version, length, compression scheme and length again."""
     pieces = [content[begin : begin + _CHUNK] for begin in range(0, len(content), _CHUNK)]

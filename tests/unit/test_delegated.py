@@ -226,7 +226,7 @@ SENTENCES: dict[str, tuple[str, Link, type[WellheadError], str]] = {
     "hdfs path": (str(HDFS), Link("HdfsError", "File does not exist: /user/llama"), ObjectNotFound, "does not exist"),
     "hdfs user": (
         str(HDFS),
-        Link("HdfsError", "org.apache.hadoop.security.AccessControlException: Permission denied: user=x"),
+        Link("HdfsError", "Permission denied: user=x, access=READ"),
         AccessDenied,
         "it does not permit this user",
     ),

@@ -39,6 +39,9 @@ SPELLINGS: dict[str, tuple[str, str, str, str]] = {
     "hf://org/model:v1": ("hf://org/model@v1", "hf", "org/model", ""),
     "hf://org/model@v1": ("hf://org/model@v1", "hf", "org/model", ""),
     "hf://org/model@refs/pr/7": ("hf://org/model@refs/pr/7", "hf", "org/model", ""),
+    "hf://org/model/folder/file.gguf": ("hf://org/model/folder/file.gguf", "hf", "org/model", "folder/file.gguf"),
+    "hf://org/model/folder/:v1": ("hf://org/model/folder@v1", "hf", "org/model", "folder"),
+    "hf://org/model/folder@refs/pr/7": ("hf://org/model/folder@refs/pr/7", "hf", "org/model", "folder"),
     "HF://Org/Model-7B": ("hf://Org/Model-7B", "hf", "Org/Model-7B", ""),
     # HTTP
     "https://example.org/models/llama.tar.gz": (
@@ -258,7 +261,10 @@ REFUSED = {
     "https://user@example.org/llama": "must not carry a user name",
     "s3://key:secret@models/llama": "must not carry a user name",
     "hf://model": "not owner/model",
-    "hf://a/b/c": "not owner/model",
+    "hf://a/b//c": "not owner/model",
+    "hf://a/b/../c": "'.' or '..'",
+    "hf://datasets/org/data": "serves no datasets",
+    "hf://spaces/org/app": "serves no spaces",
     "hf:///model": "not owner/model",
     "pvc://": "names nothing",
     "model-registry://": "names nothing",
@@ -345,6 +351,9 @@ def test_only_object_stores_can_be_streamed() -> None:
         ("s3://models/llama?region=eu", "s3://models/llama/config.json"),
         ("runai_streamer://s3://models/llama", "s3://models/llama/config.json"),
         ("/mnt/models", "file:///mnt/models/config.json"),
+        ("hf://org/model", "hf://org/model/config.json"),
+        ("hf://org/model:v1", "hf://org/model/config.json@v1"),
+        ("hf://org/model/folder:v1", "hf://org/model/folder/config.json@v1"),
     ],
 )
 def test_objects_are_named_as_in_the_store(text: str, child: str) -> None:

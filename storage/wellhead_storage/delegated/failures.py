@@ -31,10 +31,9 @@ _STATUS = re.compile(r"unexpected http resp (\d{3})")  # dulwich has it in the t
 _ABSENT = {"NotGitRepository", "ResourceNotFoundError", "NotExistError"}
 _REFUSED = {"HTTPUnauthorized", "HTTPProxyUnauthorized", "ClientAuthenticationError", "AuthenticationError"}
 _TEXTS: tuple[tuple[str, type[WellheadError], str, str], ...] = (
-    # Clients: HDFS names Java's exceptions; Azure's has its own words for a missing key.
+    # Clients: of what HDFS answers, theirs keeps the message only; Azure's has its own words for a missing key.
     ("file does not exist", ObjectNotFound, "", ""),
-    ("filenotfoundexception", ObjectNotFound, "", ""),
-    ("accesscontrolexception", AccessDenied, "it does not permit this user", ""),
+    ("permission denied", AccessDenied, "it does not permit this user", ""),
     ("authentication failure", AccessDenied, "it does not accept the credentials", ""),
     ("account shared key or sas token", AccessDenied, "it got no credentials", ""),
     # kserve_storage's own sentences

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
+from typing import TYPE_CHECKING
 
 from wellhead_storage.download.verify import Digest, start_digest
 from wellhead_storage.errors import IntegrityError
 from wellhead_storage.logs import log
 from wellhead_storage.manifest import ManifestFile
-from wellhead_storage.mirror.budget import Piece
 from wellhead_storage.mirror.pieces import Reader, piece_bytes
 from wellhead_storage.mirror.targets import Target
 from wellhead_storage.retrying import persist
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import Algorithm, Checksum, Store, StoredObject
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _OWN: Algorithm = "sha256"  # recorded where the source gives no checksum
 
@@ -91,10 +94,10 @@ class _Through:
         self._digest: Digest | None = start_digest(algorithm, item.size) if full else None
         self._algorithm = algorithm
 
-    def check(self, pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
+    def check(self, pieces: Iterator[Buffer]) -> Generator[Buffer, None, None]:
         """Pass the pieces on; what is wrong fails after the last one, before the upload is completed."""
         for piece in pieces:
-            self.size += len(piece)
+            self.size += memoryview(piece).nbytes
             if self._digest:
                 self._digest.update(piece)
             held = [piece]

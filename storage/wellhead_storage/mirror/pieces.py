@@ -13,7 +13,7 @@ from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import Store, StoredObject
 
 if TYPE_CHECKING:
-    pass
+    from typing_extensions import Buffer
 
 _MIB = 1024 * 1024
 _SMALLEST = 5 * _MIB  # of S3's parts but the last
@@ -52,7 +52,7 @@ class Reader:
         self._store, self._budget, self._pool, self._settings = store, budget, pool, settings
         self._check, self._count = check, count
 
-    def pieces(self, item: StoredObject) -> Iterator[Piece]:
+    def pieces(self, item: StoredObject) -> Iterator[Buffer]:
         """The object in pieces of `piece_bytes(item)`; an empty one gives none.
 
         Pieces are taken from the budget in the order in which they are needed, so that the oldest one always has its
@@ -100,7 +100,7 @@ class Reader:
         persist(go_on, self._settings)
         return piece
 
-    def _from_start_to_end(self, item: StoredObject) -> Iterator[Piece]:
+    def _from_start_to_end(self, item: StoredObject) -> Iterator[Buffer]:
         size = piece_bytes(item)
         piece, filled = self._budget.take(size, self._check), 0
         for chunk in self._store.stream(item):
@@ -113,12 +113,11 @@ class Reader:
                     target[filled : filled + len(part)] = part
                 filled, view = filled + len(part), view[len(part) :]
                 if filled == size:
-                    full = [piece]
+                    full: list[Buffer] = [piece]
                     del piece
                     yield full.pop()
                     piece, filled = self._budget.take(size, self._check), 0
         if filled:
-            del piece[filled:]
-            full = [piece]
+            rest = [memoryview(piece)[:filled]]
             del piece
-            yield full.pop()
+            yield rest.pop()

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from wellhead_storage.credentials.hugging_face import HUB, HuggingFaceAccess
-from wellhead_storage.errors import AccessDenied, ObjectNotFound, StoreUnavailable, WellheadError
+from wellhead_storage.errors import StoreUnavailable
 from wellhead_storage.retrying import attempts
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.client import unusable_bundle
+from wellhead_storage.stores.hub_failures import is_distrust, refused, unreachable
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
@@ -56,11 +57,6 @@ class Hub:
     @cached_property
     def _headers(self) -> dict[str, str]:
         return {"accept-encoding": "identity", **self.access.headers()}
-
-    @property
-    def page(self) -> str:
-        """The model's page, for people."""
-        return f"{self.access.endpoint}/{self.uri.container}"
 
     def pages(self, path: str, **query: str) -> list[Any]:
         """The JSON of an API address, and of every next page that it names.
@@ -102,7 +98,7 @@ class Hub:
         return self._persist(partial(self._ask, address, where, away=False, headers=headers))
 
     def _persist(self, ask: Callable[[], httpx2.Response]) -> httpx2.Response:
-        for attempt in attempts(self._settings, self._wait):  # type: ignore[arg-type]
+        for attempt in attempts(self._settings, self._wait):
             with attempt:
                 return ask()
         raise AssertionError("stamina either returns or raises")
@@ -119,7 +115,7 @@ class Hub:
         try:
             answer.read()
         except httpx2.HTTPError as error:
-            raise self.unreachable(error, self.uri.location) from error
+            raise unreachable(error, self.uri.location, self.access.endpoint) from error
         finally:
             answer.close()
         return answer
@@ -144,9 +140,12 @@ class Hub:
             if answer.status_code >= 400:
                 answer.close()
                 refusal = httpx2.HTTPStatusError(f"status {answer.status_code}", request=request, response=answer)
-                raise self._refused(answer, where) from refusal
+                signed = "authorization" in own
+                raise refused(
+                    answer.status_code, answer.headers, where, self.uri, self.access.endpoint, signed
+                ) from refusal
         except httpx2.HTTPError as error:
-            raise self.unreachable(error, where) from error
+            raise unreachable(error, where, self.access.endpoint) from error
         return answer
 
     def _wait(self, error: Exception) -> bool | float:
@@ -156,7 +155,7 @@ class Hub:
 
         cause = error.__cause__
         if not isinstance(cause, httpx2.HTTPStatusError):
-            return isinstance(cause, httpx2.TransportError)
+            return isinstance(cause, httpx2.TransportError) and not is_distrust(cause)
         if cause.response.status_code not in _WAITED_FOR:
             return False
         headers = cause.response.headers
@@ -164,61 +163,6 @@ class Hub:
         asked = headers.get("retry-after", "")
         seconds = float(asked) if asked.isdecimal() else float(limit.reset_in_seconds) if limit else 0.0
         return seconds <= self._settings.retry_timeout and (seconds or True)
-
-    def _refused(self, answer: httpx2.Response, where: str) -> WellheadError:
-        status, code = answer.status_code, answer.headers.get("x-error-code", "")
-        name, signed = self.uri.container, "authorization" in self._headers
-        if code == "GatedRepo":
-            why = "the account of HF_TOKEN has no access to it" if signed else "no token was given"
-            return AccessDenied(
-                f"{name} is gated, and {why}.", f"Accept the licence at {self.page}, and give HF_TOKEN of that account."
-            )
-        if code == "RevisionNotFound":
-            return ObjectNotFound(
-                f"{name} has no revision {self.uri.revision!r}.",
-                f"Name a branch, tag or commit of {self.page}, behind the folder if there is one.",
-            )
-        if code == "EntryNotFound":
-            return ObjectNotFound(f"{where} does not exist.", f"Look at {self.page}; names are case-sensitive.")
-        if status == 404 or (code == "RepoNotFound" and signed):
-            return ObjectNotFound(
-                f"{self.access.endpoint} has no model {name}{' that the account of HF_TOKEN may see' * signed}.",
-                "Check owner and name; they are case-sensitive.",
-            )
-        if status == 401 and signed:
-            return AccessDenied(
-                f"{self.access.endpoint} does not accept the token for {name}: it is unknown, revoked or expired.",
-                "Give a valid HF_TOKEN.",
-            )
-        if status == 401:
-            return AccessDenied(
-                f"{self.access.endpoint} shows {name} to nobody without a token: it is private, or does not exist.",
-                "Check owner and name, or give HF_TOKEN of an account that may read it.",
-            )
-        if status in {403, 451}:
-            said = answer.headers.get("x-error-message", "")[:200].rstrip(".")
-            return AccessDenied(
-                f"{self.access.endpoint} refuses access to {where}: {said or f'status {status}'}.",
-                "Give HF_TOKEN with the permission to read this repository.",
-            )
-        hint = "Give HF_TOKEN, whose limits are higher, or mirror the model." if status == 429 else "Try again later."
-        return StoreUnavailable(f"{self.access.endpoint} answers {status} for {where}.", hint)
-
-    def unreachable(self, error: Exception, where: str) -> StoreUnavailable:
-        """For what httpx2 raises when no answer, or not all of it, comes."""
-        import httpx2
-
-        reason = "it cannot be reached"
-        if isinstance(error, httpx2.TimeoutException):
-            reason = "it does not answer in time"
-        elif isinstance(error, httpx2.ConnectError):
-            reason = f"it cannot be reached ({str(error)[:200]})"
-        elif isinstance(error, httpx2.TransportError):
-            reason = "it broke the connection off"
-        return StoreUnavailable(
-            f"{where} does not come from {self.access.endpoint}: {reason}.",
-            "Check HF_ENDPOINT, the network and proxies.",
-        )
 
     def senseless(self, why: str) -> StoreUnavailable:
         """For answers that no Hub gives."""

@@ -19,6 +19,7 @@ from wellhead_storage.credentials.hugging_face import hugging_face_access
 from wellhead_storage.errors import AccessDenied, IntegrityError, ObjectNotFound, StoreUnavailable
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.hub import Hub
+from wellhead_storage.stores.hub_failures import unreachable
 from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.stores.repository_tree import TreeFile, parse_tree
 from wellhead_storage.stores.signed_link import LinkExpired, SignedLink
@@ -157,7 +158,8 @@ class HuggingFaceFolder:
         return SignedLink(str(answer.next_request.url), self._settings, self._hub.access.ca_bundle)
 
     def _address(self, file: TreeFile) -> str:
-        return f"{self._hub.page}/resolve/{self.uri.revision}/{quote(file.path)}"
+        model = f"{self._hub.access.endpoint}/{quote(self.uri.container)}"
+        return f"{model}/resolve/{self.uri.revision}/{quote(file.path)}"
 
     def _body(self, answer: httpx2.Response, item: StoredObject, where: str, start: int, end: int) -> Iterator[bytes]:
         import httpx2
@@ -184,7 +186,7 @@ class HuggingFaceFolder:
                         "Check the network, or raise WELLHEAD_REQUEST_TIMEOUT.",
                     )
         except httpx2.HTTPError as error:
-            raise self._hub.unreachable(error, where) from error
+            raise unreachable(error, where, self._hub.access.endpoint) from error
         finally:
             answer.close()
         if wanted:

@@ -81,7 +81,12 @@ class SignedLink:
             )
 
 
+def without_signatures(text: str) -> str:
+    """A client's message with hosts only, where it has whole addresses."""
+    return _BEHIND_HOST.sub(r"\1", text)
+
+
 def _explained(error: Exception, where: str) -> Exception:
     if isinstance(error, FileNotFoundError):
         return ObjectNotFound(f"The Hub lists {where}, but its storage does not have it.", "Upload the file again.")
-    return explain(type(error)(_BEHIND_HOST.sub(r"\1", str(error).partition("\n\nDebug source")[0])), where)
+    return explain(type(error)(without_signatures(str(error).partition("\n\nDebug source")[0])), where)

@@ -7,7 +7,6 @@ the reason is told once and everything comes over plain HTTP from there on.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from wellhead_storage.errors import WellheadError
 from wellhead_storage.logs import log
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.hub import Hub
+from wellhead_storage.stores.signed_link import without_signatures
 
 if TYPE_CHECKING:
     from hf_xet import XetDownloadStreamGroup, XetFileInfo, XetSession  # type: ignore[import-untyped]
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 _LARGEST, _SMALLEST = 16 * _MIB, 8 * _MIB
 _EARLY = 60  # seconds before a token's end that a new one is asked for
-_BEHIND_HOST, _HOST_ONLY = re.compile(r"(https?://[^/\s?]+)[^\s,)]*"), r"\1"
 
 
 class _Grant(BaseModel):
@@ -87,7 +86,7 @@ class Xet:
                     self._give_up("it sent other bytes than were asked for")
                     return
         except (OSError, RuntimeError, ValueError) as error:  # all that hf-xet raises
-            self._give_up(f"{type(error).__name__}: {_BEHIND_HOST.sub(_HOST_ONLY, str(error))}"[:300])
+            self._give_up(f"{type(error).__name__}: {without_signatures(str(error))}"[:300])
         except WellheadError as error:
             self._give_up(error.problem)
         finally:
