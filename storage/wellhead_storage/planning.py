@@ -36,6 +36,7 @@ def decide_source(source: Source, found: Survey, settings: Settings, *, token: b
         return decisions.decide_local(source.uri, settings, found.inventory)
     obstacles = [
         *decisions.obstacles_to_store(source.uri, settings),
+        *(["an archive cannot be streamed"] if source.archive else []),
         *(decisions.obstacles_to_layout(found.inventory) if source.objects else ()),
         *decisions.obstacles_to_config(found.config),
     ]

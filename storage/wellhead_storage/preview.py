@@ -97,7 +97,7 @@ def preview(text: str, settings: Settings, environment: Mapping[str, str]) -> Pr
         credentials=source.credentials if streamed else None,
         objects=len(found.inventory.metadata) + len(found.inventory.weights),
         object_bytes=metadata + found.inventory.weight_bytes,
-        disk_bytes=metadata + on_disk + source.to_unpack,
+        disk_bytes=metadata + on_disk + (source.archive.size if source.archive else 0),
         assumed=tuple(assumed),
     )
 

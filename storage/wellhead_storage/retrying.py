@@ -34,8 +34,13 @@ def persist(call: Callable[[], T], settings: Settings) -> T:
     raise AssertionError("stamina either returns or raises")
 
 
-def attempts(settings: Settings, worth_it: Callable[[Exception], bool]) -> list[Attempt]:
-    """Stamina's attempts under our policy, for loops that need more than `persist`."""
+def attempts(settings: Settings, worth_it: Callable[[Exception], bool | float]) -> Iterable[Attempt]:
+    """Give stamina's attempts under our policy, for loops that need more than `persist`.
+
+    Args:
+        settings: for how long.
+        worth_it: whether to try again after an error, or the seconds to wait before that.
+    """
     import stamina
     from stamina.instrumentation import set_on_retry_hooks
 

@@ -41,7 +41,7 @@ class Source:
         left: the rest.
         forced_stream: asked for as `runai_streamer://…`.
         reasons: how it was found, in sentences; empty for a plain URI.
-        to_unpack: bytes of an archive that was not fetched.
+        archive: that the objects are unpacked from, or would be.
     """
 
     store: Store
@@ -50,7 +50,7 @@ class Source:
     left: tuple[Skipped, ...]
     forced_stream: bool = False
     reasons: tuple[str, ...] = ()
-    to_unpack: int = 0
+    archive: StoredObject | None = None
 
     @property
     def uri(self) -> StorageUri:
@@ -105,17 +105,17 @@ def find_source(
     if archive := _only_archive(objects):
         reasons.append(f"{archive.name} is an archive, which is unpacked")
         if not bring:
-            return _unlisted(opened.store, uri, reasons, archive.size)
-        opened = _unpacked(opened.store, archive, staging, transfer)
+            return _unlisted(opened.store, uri, reasons, archive)
+        opened = _unpacked(opened.store, archive, staging, transfer, lift=settings.engine == "vllm")
         objects = list_objects(opened.store, staging.destination)
     named = len(objects) == 1 and uri.key.rpartition("/")[2] == objects[0].name
     patterns = Patterns() if named else read_patterns(environment)  # what the URI names itself is wanted
     objects, left = patterns.select(objects)
-    return Source(opened.store, opened.credentials, objects, tuple(left), uri.forced_stream, tuple(reasons))
+    return Source(opened.store, opened.credentials, objects, tuple(left), uri.forced_stream, tuple(reasons), archive)
 
 
-def _unlisted(store: Store, uri: StorageUri, reasons: list[str], size: int = 0) -> Source:
-    return Source(store, None, [], (), uri.forced_stream, tuple(reasons), size)
+def _unlisted(store: Store, uri: StorageUri, reasons: list[str], archive: StoredObject | None = None) -> Source:
+    return Source(store, None, [], (), uri.forced_stream, tuple(reasons), archive)
 
 
 def _mirrored(uri: StorageUri, settings: Settings, environment: Mapping[str, str]) -> tuple[StorageUri, str]:
@@ -150,14 +150,19 @@ def _only_archive(objects: list[StoredObject]) -> StoredObject | None:
     return objects[0] if is_archive(objects[0].name) else None
 
 
-def _unpacked(store: Store, archive: StoredObject, staging: Staging, transfer: Transfer) -> Opened:
-    """KServe's own initializer unpacks a lone archive too."""
+def _unpacked(store: Store, archive: StoredObject, staging: Staging, transfer: Transfer, *, lift: bool) -> Opened:
+    """KServe's own initializer unpacks a lone archive too; `lift` the model out of the one folder it is packed in."""
     from wellhead_storage.archives.unpack import unpack
 
     fetch(store, [archive], staging, transfer, large=True)
+    root = staging.unpacked
     with disk_errors(staging.destination):
-        shutil.rmtree(staging.unpacked, ignore_errors=True)
-        staging.unpacked.mkdir(parents=True)
-        unpack(staging.path(archive.name), staging.unpacked, available=free_bytes(staging.destination))
-        staging.drop(archive.name)
-    return Opened(BroughtFolder(store.uri, staging.unpacked))
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+    unpack(staging.path(archive.name), root, available=free_bytes(root), check=transfer.large.check)
+    staging.drop(archive.name)
+    inside = list(root.iterdir())
+    # vLLM looks for config.json at the top; KServe leaves such a folder where it is.
+    if lift and len(inside) == 1 and (inside[0] / "config.json").is_file():
+        root = inside[0]
+    return Opened(BroughtFolder(store.uri, root))

@@ -43,6 +43,8 @@ _KINDS: dict[str, Kind] = {
 STREAMABLE: frozenset[Kind] = frozenset({"s3", "gs", "az"})
 """Kinds of store that the Run:ai streamer reads by itself."""
 
+_SIGNED_QUERIES: frozenset[Kind] = frozenset({"http", "delegated"})  # a web address carries its signature there
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 _AZURE_HOST = re.compile(r"([a-z0-9-]{3,24})\.(?:blob|dfs)\.[a-z0-9.-]+", re.IGNORECASE)
 # What kserve_storage takes for Azure Files; other clouds' hosts are plain HTTP to it, and so to us.
@@ -113,11 +115,11 @@ class StorageUri:
     @property
     def public(self) -> str:
         """The normal form without what may be secret: the query of a web address can be its signature."""
-        return str(replace(self, query=())) if self.kind == "http" else str(self)
+        return str(replace(self, query=())) if self.kind in _SIGNED_QUERIES else str(self)
 
     def as_asked(self, text: str) -> str:
         """The text this was parsed from, if that may be shown; else `public`."""
-        return self.public if self.kind == "http" else text
+        return self.public if self.kind in _SIGNED_QUERIES else text
 
     def child(self, name: str) -> str:
         """The URI of an object below this folder, for messages."""

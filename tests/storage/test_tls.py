@@ -102,7 +102,7 @@ def test_a_bundle_that_is_none_is_refused(
     outcome = pod.init("s3://models/llama", AWS_CA_BUNDLE=str(bundle), **store.environment(endpoint))
     sentence = (
         f"The CA bundle {bundle} is unusable: it holds no certificate in PEM form. "
-        "Check the ConfigMap named by AWS_CA_BUNDLE_CONFIGMAP, or the file named by AWS_CA_BUNDLE."
+        "Check KServe's CA bundle ConfigMap, or the file named by AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE."
     )
     assert_refused(pod, outcome, 19, sentence)
 

@@ -98,7 +98,7 @@ def test_many_objects_share_a_small_budget_without_waiting_for_each_other(pool: 
     counted = Counted(store, pool, total=10 * MIB)
 
     def whole(item: StoredObject) -> bool:
-        return b"".join(bytes(piece) for piece in counted.reader.pieces(item)) == DATA
+        return b"".join(map(bytes, counted.reader.pieces(item))) == DATA  # map holds no piece while it waits
 
     with ThreadPoolExecutor(6) as objects:
         assert all(objects.map(whole, store.objects()))

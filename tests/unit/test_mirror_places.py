@@ -60,11 +60,11 @@ def test_variables_of_the_destination_stand_alone() -> None:
 @pytest.mark.parametrize(
     ("source", "destination"),
     [
-        ("s3://b/llama", "s3://b/llama-2"),
-        ("s3://b/llama/7b", "s3://b/llama"),
-        ("s3://b/llama", "s3://c/llama"),
-        ("s3://b/llama", "gs://b/llama"),
-        ("s3://b/llama", "s3://b/llama?endpoint=http://elsewhere:9000"),
+        ("s3://bkt/llama", "s3://bkt/llama-2"),
+        ("s3://bkt/llama/7b", "s3://bkt/llama"),
+        ("s3://bkt/llama", "s3://other/llama"),
+        ("s3://bkt/llama", "gs://bkt/llama"),
+        ("s3://bkt/llama", "s3://bkt/llama?endpoint=http://elsewhere:9000"),
         ("az://c@one/m", "az://c@two/m"),
         ("/a/b", "/a/bc"),
     ],
@@ -76,12 +76,12 @@ def test_elsewhere_is_fine(source: str, destination: str) -> None:
 @pytest.mark.parametrize(
     ("source", "destination"),
     [
-        ("s3://b/llama", "s3://b/llama/"),
-        ("s3://b", "s3://b/copy"),
-        ("s3://b/llama", "s3://b/llama/sub/copy"),
+        ("s3://bkt/llama", "s3://bkt/llama/"),
+        ("s3://bkt", "s3://bkt/copy"),
+        ("s3://bkt/llama", "s3://bkt/llama/sub/copy"),
         ("az://c@one/m", "abfss://c@one.dfs.core.windows.net/m"),
         ("/a/b", "/a/b/c"),
-        ("/a/b", "/a/x/../b".replace("/x/..", "")),
+        ("/a/b", "file:///a//b/"),
         ("/", "/a"),
     ],
 )
@@ -92,6 +92,6 @@ def test_a_copy_into_itself_is_refused(source: str, destination: str) -> None:
 
 def test_the_same_bucket_of_two_accounts_endpoints_is_two_places() -> None:
     one, other = {"AWS_ENDPOINT_URL": "http://one:9000"}, {"AWS_ENDPOINT_URL": "http://other:9000"}
-    refuse_overlap(parse("s3://b/m"), parse("s3://b/m"), one, other)
+    refuse_overlap(parse("s3://bkt/m"), parse("s3://bkt/m"), one, other)
     with pytest.raises(InvalidUri, match="Source and destination are both"):
-        refuse_overlap(parse("s3://b/m"), parse("s3://b/m"), one, one)
+        refuse_overlap(parse("s3://bkt/m"), parse("s3://bkt/m"), one, one)

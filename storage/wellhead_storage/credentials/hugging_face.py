@@ -7,17 +7,16 @@ HF_ENDPOINT, HF_HUB_DISABLE_IMPLICIT_TOKEN, HF_HUB_OFFLINE, HF_HUB_DISABLE_XET, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from wellhead_storage.credentials.certificates import web_ca_bundle
 from wellhead_storage.errors import InvalidConfiguration
 
 HUB = "https://huggingface.co"
 
 _TRUE = {"1", "true", "yes", "on"}
-_CA_FILE = "cabundle.crt"  # the file name that KServe uses in a mounted CA ConfigMap
 
 
 class HuggingFaceAccess(BaseModel):
@@ -81,7 +80,7 @@ def hugging_face_access(environment: Mapping[str, str]) -> HuggingFaceAccess:
         token=SecretStr(token) if token and not anonymous else None,
         anonymous=anonymous,
         xet=not _is_true(given, "HF_HUB_DISABLE_XET"),
-        ca_bundle=_ca_bundle(given),
+        ca_bundle=web_ca_bundle(given),
     )
 
 
@@ -100,16 +99,3 @@ def _endpoint(text: str) -> str:
         # The text may hold a password: it is named, never shown.
         raise InvalidConfiguration("HF_ENDPOINT is not an http or https URL.", "Write it as https://host.")
     return text
-
-
-def _ca_bundle(given: Mapping[str, str]) -> str | None:
-    path = given.get("REQUESTS_CA_BUNDLE") or given.get("SSL_CERT_FILE")
-    mount = given.get("CA_BUNDLE_VOLUME_MOUNT_POINT")
-    if not path and mount and given.get("CA_BUNDLE_CONFIGMAP_NAME"):
-        path = f"{mount.rstrip('/')}/{_CA_FILE}"
-    if path and not Path(path).is_file():
-        raise InvalidConfiguration(
-            f"The CA bundle {path} does not exist in this container.",
-            "Check REQUESTS_CA_BUNDLE, SSL_CERT_FILE, or KServe's CA bundle ConfigMap.",
-        )
-    return path

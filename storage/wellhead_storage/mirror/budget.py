@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 _LONGEST_WAIT = 0.5  # seconds between looks at whether to give up
 
@@ -18,6 +19,14 @@ class Piece(mmap.mmap):
     nothing else would tell us. Pages of their own go back to the system at once; what `bytearray` frees stays with
     the allocator of some thread (153 MiB resident instead of 91, measured).
     """
+
+    give_back: Callable[[], object]
+
+    def drop(self) -> None:
+        """Free it at once: nobody will use it, but the frames of an exception may hold it for long."""
+        with suppress(BufferError):  # somebody reads it even now, and will be the last to hold it
+            self.close()
+            self.give_back()
 
 
 class Budget:
@@ -63,7 +72,8 @@ class Budget:
     def _hand_out(self, size: int) -> Piece:
         piece = Piece(-1, size)
         self._out += size
-        weakref.finalize(piece, self._give_back, size).atexit = False
+        piece.give_back = finalizer = weakref.finalize(piece, self._give_back, size)
+        finalizer.atexit = False
         return piece
 
     def _give_back(self, size: int) -> None:

@@ -11,6 +11,7 @@ from wellhead_storage.download.verify import Digest, start_digest
 from wellhead_storage.errors import IntegrityError
 from wellhead_storage.logs import log
 from wellhead_storage.manifest import ManifestFile
+from wellhead_storage.mirror.budget import Piece
 from wellhead_storage.mirror.pieces import Reader, piece_bytes
 from wellhead_storage.mirror.targets import Target
 from wellhead_storage.retrying import persist
@@ -61,9 +62,7 @@ class Copier:
         through = _Through(self._store, item, self._settings)
         with closing(through.check(self._reader.pieces(item))) as pieces:
             if item.sized and item.size <= piece_bytes(item):
-                data = next(pieces, b"")
-                next(pieces, None)  # the end, where the checks are
-                copy_etag = self._target.put(item.name, data)
+                copy_etag = self._put_whole(item.name, pieces)
             else:
                 copy_etag = self._target.put_pieces(item.name, pieces, piece_bytes(item))
         return ManifestFile(
@@ -74,6 +73,16 @@ class Copier:
             checksum=through.checksum,
             copy_etag=copy_etag,
         )
+
+    def _put_whole(self, name: str, pieces: Iterator[Buffer]) -> str | None:
+        data = next(pieces, b"")
+        try:
+            next(pieces, None)  # the end, where the checks are
+            return self._target.put(name, data)
+        except BaseException:
+            if isinstance(data, Piece):
+                data.drop()
+            raise
 
 
 class _Through:

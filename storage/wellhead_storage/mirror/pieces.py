@@ -97,7 +97,11 @@ class Reader:
                 position += len(view)
                 self._count(len(view))
 
-        persist(go_on, self._settings)
+        try:
+            persist(go_on, self._settings)
+        except BaseException:
+            piece.drop()
+            raise
         return piece
 
     def _from_start_to_end(self, item: StoredObject) -> Iterator[Buffer]:

@@ -1,4 +1,4 @@
-"""How every obstore client connects: time-outs, retries, certificates. One place for all stores."""
+"""How every client connects: time-outs, retries, certificates. One place for all stores."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from wellhead_storage.errors import InvalidConfiguration
 from wellhead_storage.settings import Settings
 
 if TYPE_CHECKING:
+    import httpx2
     from obstore.store import ClientConfig, RetryConfig
 
 
@@ -38,6 +39,29 @@ def client_options(
     return options
 
 
+def web_client(settings: Settings, ca_bundle: str | None) -> httpx2.Client:
+    """A client for answers that obstore has no words for; redirects are the caller's affair, who closes it.
+
+    Raises:
+        InvalidConfiguration: the CA bundle is none.
+    """
+    import ssl
+
+    import httpx2
+
+    context = httpx2.create_ssl_context()
+    if ca_bundle:
+        try:
+            context.load_verify_locations(ca_bundle)
+        except (OSError, ssl.SSLError) as error:
+            raise unusable_bundle(ca_bundle, "it holds no certificate in PEM form") from error
+    return httpx2.Client(
+        timeout=httpx2.Timeout(settings.stall_timeout, connect=settings.connect_timeout),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=settings.connections),
+        verify=context,
+    )
+
+
 def retry_config(settings: Settings) -> RetryConfig:
     """Retries of one request by obstore itself: 5xx, time-outs and lost connections, with jitter."""
     return {
@@ -55,5 +79,5 @@ def unusable_bundle(path: str, why: str) -> InvalidConfiguration:
     """For a CA bundle that is no CA bundle."""
     return InvalidConfiguration(
         f"The CA bundle {path} is unusable: {why}.",
-        "Check the ConfigMap named by AWS_CA_BUNDLE_CONFIGMAP, or the file named by AWS_CA_BUNDLE.",
+        "Check KServe's CA bundle ConfigMap, or the file named by AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE.",
     )

@@ -16,13 +16,11 @@ from wellhead_storage.credentials.hugging_face import HUB, HuggingFaceAccess
 from wellhead_storage.errors import StoreUnavailable
 from wellhead_storage.retrying import attempts
 from wellhead_storage.settings import Settings
-from wellhead_storage.stores.client import unusable_bundle
+from wellhead_storage.stores.client import web_client
 from wellhead_storage.stores.hub_failures import is_distrust, refused, unreachable
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx2
 
 _MOST_REDIRECTS = 10
@@ -44,13 +42,7 @@ class Hub:
     @cached_property
     def client(self) -> httpx2.Client:
         """Opened at the first request, closed with this object."""
-        import httpx2
-
-        client = httpx2.Client(
-            timeout=httpx2.Timeout(self._settings.stall_timeout, connect=self._settings.connect_timeout),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=self._settings.connections),
-            verify=_certificates(self.access.ca_bundle),
-        )
+        client = web_client(self._settings, self.access.ca_bundle)
         weakref.finalize(self, client.close)
         return client
 
@@ -176,17 +168,3 @@ class Hub:
         if address.startswith(f"{HUB}/"):
             return self.access.endpoint + address.removeprefix(HUB)
         return address
-
-
-def _certificates(ca_bundle: str | None) -> ssl.SSLContext:
-    import ssl
-
-    import httpx2
-
-    context = httpx2.create_ssl_context()
-    if ca_bundle:
-        try:
-            context.load_verify_locations(ca_bundle)
-        except (OSError, ssl.SSLError) as error:
-            raise unusable_bundle(ca_bundle, "it holds no certificate in PEM form") from error
-    return context

@@ -38,6 +38,10 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.stores.hugging_face import open_hugging_face
 
         return Opened(open_hugging_face(uri, environment, settings))
+    if uri.kind == "http":
+        from wellhead_storage.stores.http import open_http
+
+        return Opened(open_http(uri, environment, settings))
     if uri.kind == "file":
         from wellhead_storage.stores.local import open_local
 

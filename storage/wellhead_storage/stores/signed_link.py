@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import obstore
@@ -35,12 +35,24 @@ class SignedLink:
         url: with its signature.
         settings: time-outs.
         ca_bundle: further authorities, or None.
+        headers: for this host alone.
+        etag: strong one of the edition that is wanted, if that is known.
     """
 
-    def __init__(self, url: str, settings: Settings, ca_bundle: str | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        ca_bundle: str | None,
+        headers: Mapping[str, str] | None = None,
+        etag: str | None = None,
+    ) -> None:
         from obstore.store import HTTPStore
 
         options = client_options(settings, allow_http=url.startswith("http://"), ca_bundle=ca_bundle)
+        if headers:
+            options["default_headers"] = dict(headers)
+        self._pin = {"if_match": etag} if etag else {}
         # The whole link is the store's root, and the file its empty key: nothing of the signature is written anew.
         self._store = HTTPStore(url, client_options=options, retry_config=retry_config(settings))
 
@@ -52,7 +64,7 @@ class SignedLink:
             IntegrityError: other bytes than were asked for, or a file of another size.
             StoreUnavailable, ObjectNotFound: nothing, or not all, came.
         """
-        options: Any = {"range": (start, end)}
+        options: Any = {"range": (start, end), **self._pin}
         try:
             answer = obstore.get(self._store, "", options=options)
         except CLIENT_ERRORS as error:
@@ -61,9 +73,9 @@ class SignedLink:
             raise _explained(error, where) from None
         if answer.meta["size"] != item.size or answer.range != (start, end):
             raise IntegrityError(
-                f"{where} has {answer.meta['size']:,} bytes where the Hub lists {item.size:,}, or other bytes came "
+                f"{where} has {answer.meta['size']:,} bytes where {item.size:,} were promised, or other bytes came "
                 "than were asked for.",
-                "Check the proxy in front of the Hub.",
+                "Check the proxy in front of the server.",
             )
         got = 0
         try:
@@ -77,7 +89,7 @@ class SignedLink:
         if got != end - start:
             raise IntegrityError(
                 f"{where} gave {got:,} bytes where {end - start:,} were asked for.",
-                "Check the proxy in front of the Hub.",
+                "Check the proxy in front of the server.",
             )
 
 

@@ -1,0 +1,49 @@
+"""What a web server refuses, and why it is not reached → the errors of `errors.py`. Pure."""
+
+from __future__ import annotations
+
+from wellhead_storage.errors import AccessDenied, ObjectNotFound, StoreUnavailable, WellheadError
+from wellhead_storage.uri import StorageUri
+
+_PASSING = {408, 425, 429}
+
+
+def refused(status: int, uri: StorageUri, *, has_headers: bool) -> WellheadError:
+    """For an answer with an error status; `has_headers` says whether a secret's headers were sent."""
+    if status in {401, 403}:
+        sent = "with the secret's headers, too" if has_headers else "and no headers were given for its host"
+        return AccessDenied(
+            f"The server refuses access to {uri.location} (status {status}), {sent}.",
+            "Check the secret with https-host and headers; a signed URL may have expired.",
+        )
+    if status in {404, 410}:
+        return ObjectNotFound(f"{uri.location} does not exist.", "Check the URL.")
+    if status in _PASSING or status >= 500:
+        return StoreUnavailable(
+            f"The server keeps answering {status} for {uri.location}.", "Try again later, or look at its own log."
+        )
+    return AccessDenied(f"The server rejects the request for {uri.location} (status {status}).", "Check the URL.")
+
+
+def unreachable(error: Exception, uri: StorageUri) -> StoreUnavailable:
+    """For what httpx2 raises when no answer, or not all of it, comes."""
+    import httpx2
+
+    text, reason = str(error), "it broke the connection off"
+    if isinstance(error, httpx2.TimeoutException):
+        reason = "it does not answer in time"
+    elif isinstance(error, httpx2.ConnectError) and "certificate" in text.lower():
+        reason = "its TLS certificate is not trusted"
+    elif isinstance(error, httpx2.ConnectError):
+        reason = "it cannot be reached"
+    elif isinstance(error, httpx2.DecodingError):
+        reason = "its answer is garbled"
+    return StoreUnavailable(
+        f"{uri.location} does not come from {uri.container}: {reason}.",
+        "Check the host name, the network, and the CA bundle.",
+    )
+
+
+def is_page(content_type: str, name: str) -> bool:
+    """Whether a login or error page came instead of a file."""
+    return content_type.lower().startswith("text/html") and not name.lower().endswith((".html", ".htm"))

@@ -1,0 +1,250 @@
+"""`http(s)://`: one file of a web server, or an archive of a whole model."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.storage.pod import Outcome, Pod, assert_refused
+from tests.storage.tls_proxy import new_authority, tls_proxy
+from tests.support.web_server import WebServer, web_server
+from wellhead_storage.manifest import parse_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.storage.model import Model
+
+GGUF = b"GGUF" + bytes(range(256)) * 9000
+HURRIED = {"WELLHEAD_STALL_TIMEOUT": "1", "WELLHEAD_RETRY_TIMEOUT": "2"}
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    with web_server() as running:
+        running.files["/models/q4.gguf"] = GGUF
+        yield running
+
+
+def fetch(pod: Pod, web: WebServer, path: str = "/models/q4.gguf", **variables: str) -> Outcome:
+    return pod.init(f"{web.url}{path}", **HURRIED | variables)
+
+
+def tar_of(model: Model, folder: str = "") -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w:gz") as archive:
+        for name, data in model.files.items():
+            entry = tarfile.TarInfo(f"{folder}{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return raw.getvalue()
+
+
+# Files -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_file_arrives_whole_whatever_the_server_can(pod: Pod, web: WebServer, ranges: bool, lengths: bool) -> None:
+    web.ranges, web.lengths = ranges, lengths
+    outcome = fetch(pod, web)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == {"q4.gguf": GGUF}
+    assert pod.plan.mode == "download"
+    assert pod.plan.reasons[0] == "http:// cannot be streamed by vLLM"
+    assert pod.plan.weights.layout == "gguf"
+
+
+def test_an_empty_file(pod: Pod, web: WebServer) -> None:
+    web.files["/models/empty.bin"] = b""
+    assert fetch(pod, web, "/models/empty.bin", WELLHEAD_ENGINE="").exit_code == 0
+    assert pod.files == {"empty.bin": b""}
+
+
+def test_a_name_is_decoded(pod: Pod, web: WebServer) -> None:
+    web.files["/models/my%20model%C3%A9.gguf"] = GGUF
+    assert fetch(pod, web, "/models/my%20model%C3%A9.gguf").exit_code == 0
+    assert list(pod.files) == ["my modelé.gguf"]
+
+
+def test_the_server_may_name_the_file(pod: Pod, web: WebServer) -> None:
+    web.files["/download"] = GGUF
+    web.headers["/download"] = {"content-disposition": 'attachment; filename="q4.gguf"'}
+    assert fetch(pod, web, "/download?id=7").exit_code == 0
+    assert list(pod.files) == ["q4.gguf"]
+
+
+def test_the_second_run_fetches_nothing(pod: Pod, web: WebServer) -> None:
+    assert fetch(pod, web).exit_code == 0
+    web.asked.clear()
+    assert fetch(pod, web).exit_code == 0
+    assert [headers.get("range") for _, headers in web.asked] == ["bytes=0-0"]
+    web.files["/models/q4.gguf"] = GGUF + b"new"
+    assert fetch(pod, web).exit_code == 0
+    assert pod.files == {"q4.gguf": GGUF + b"new"}
+
+
+# Secrets ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_secrets_headers_are_sent(pod: Pod, web: WebServer) -> None:
+    web.needs = {"X-Api-Key": "hush-hush"}
+    outcome = fetch(pod, web, **{"127.0.0.1-headers": '{"X-Api-Key": "hush-hush"}'})
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == {"q4.gguf": GGUF}
+    assert "hush-hush" not in outcome.stderr
+
+
+def test_and_to_nobody_else(pod: Pod, web: WebServer) -> None:
+    with web_server() as other:
+        other.files["/elsewhere.gguf"] = GGUF
+        web.redirects["/models/q4.gguf"] = f"{other.url}/elsewhere.gguf"
+        secret = {f"{web.host}-headers": '{"X-Api-Key": "hush-hush", "Authorization": "Bearer hush"}'}
+        outcome = fetch(pod, web, **secret)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert pod.files == {"q4.gguf": GGUF}
+        assert {"x-api-key", "authorization"} <= set(web.asked[0][1])
+        assert not any({"x-api-key", "authorization"} & set(headers) for _, headers in other.asked)
+
+
+def test_a_signed_url_is_asked_for_and_never_shown(pod: Pod, web: WebServer) -> None:
+    outcome = fetch(pod, web, "/models/q4.gguf?X-Amz-Signature=abc%2Fdef&x=1", WELLHEAD_LOG_LEVEL="debug")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert {path for path, _ in web.asked} == {"/models/q4.gguf?X-Amz-Signature=abc%2Fdef&x=1"}
+    everything = outcome.stderr + "".join(path.read_text(errors="replace") for path in pod.destination.rglob("*.json"))
+    assert "Signature" not in everything
+    assert "abc" not in everything
+    assert (pod.plan.uri, pod.plan.resolved) == (f"{web.url}/models/q4.gguf",) * 2
+    manifest = parse_manifest((pod.destination / ".wellhead" / "manifest.json").read_bytes())
+    assert manifest is not None
+    assert manifest.source == f"{web.url}/models/q4.gguf"
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", '{"a": 1}'])
+def test_malformed_headers_are_named_and_not_shown(pod: Pod, web: WebServer, text: str) -> None:
+    outcome = fetch(pod, web, **{"127.0.0.1-headers": text})
+    sentence = f"The headers for {web.host} are no JSON object of strings. Correct `headers` in the secret."
+    assert_refused(pod, outcome, 19, sentence)
+
+
+# Refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_there(pod: Pod, web: WebServer) -> None:
+    outcome = fetch(pod, web, "/models/none.gguf")
+    assert_refused(pod, outcome, 11, f"{web.url}/models/none.gguf does not exist. Check the URL.")
+
+
+def test_a_login(pod: Pod, web: WebServer) -> None:
+    web.needs = {"authorization": "Bearer x"}
+    outcome = fetch(pod, web)
+    assert outcome.exit_code == 12
+    assert outcome.sentence.startswith(f"The server refuses access to {web.url}/models/q4.gguf (status 401)")
+
+
+def test_a_page_instead_of_a_file(pod: Pod, web: WebServer) -> None:
+    web.files["/models/q4.gguf"] = b"<html>please log in</html>"
+    web.headers["/models/q4.gguf"] = {"content-type": "text/html; charset=utf-8"}
+    outcome = fetch(pod, web)
+    assert outcome.exit_code == 12
+    assert "answers with a web page instead of a file" in outcome.sentence
+
+
+def test_redirects_in_a_circle(pod: Pod, web: WebServer) -> None:
+    web.redirects |= {"/models/q4.gguf": "/a", "/a": "/models/q4.gguf"}
+    outcome = fetch(pod, web)
+    assert outcome.exit_code == 16
+    assert outcome.sentence.startswith(f"{web.url}/models/q4.gguf redirects in a circle.")
+    assert pod.is_untouched
+
+
+def test_a_directory_names_no_file(pod: Pod, web: WebServer) -> None:
+    web.files["/"] = b"x"
+    outcome = fetch(pod, web, "/")
+    assert (outcome.exit_code, "names no file" in outcome.sentence) == (10, True)
+
+
+def test_nobody_listens(pod: Pod) -> None:
+    outcome = pod.init("http://127.0.0.1:9/model.gguf", **HURRIED)
+    assert outcome.exit_code == 16
+    assert outcome.sentence.startswith("http://127.0.0.1:9/model.gguf does not come from 127.0.0.1:9:")
+    assert outcome.seconds < 15
+
+
+def test_a_busy_server_is_asked_again(pod: Pod, web: WebServer) -> None:
+    web.failures = [503, 429, 500]
+    outcome = fetch(pod, web, WELLHEAD_RETRY_TIMEOUT="20")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == {"q4.gguf": GGUF}
+
+
+def test_a_private_authority(pod: Pod, web: WebServer, tmp_path: Path) -> None:
+    authority = new_authority(tmp_path)
+    with tls_proxy(web.url, authority.issue(tmp_path / "cert.pem", "127.0.0.1")) as endpoint:
+        refused = pod.init(f"{endpoint}/models/q4.gguf", **HURRIED)
+        assert (refused.exit_code, "TLS certificate is not trusted" in refused.sentence) == (16, True)
+        outcome = pod.init(f"{endpoint}/models/q4.gguf", SSL_CERT_FILE=str(authority.bundle), **HURRIED)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert pod.files == {"q4.gguf": GGUF}
+
+
+# Archives --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", ["", "llama-3/", "./"])
+def test_an_archive_becomes_the_model(pod: Pod, web: WebServer, llama: Model, folder: str) -> None:
+    web.files["/llama.tar.gz"] = tar_of(llama, folder)
+    outcome = fetch(pod, web, "/llama.tar.gz")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == llama.files
+    assert pod.plan.weights.tensors == 9
+    assert pod.plan.reasons[0] == "llama.tar.gz is an archive, which is unpacked"
+    assert pod.own_files == ["manifest.json", "plan.json"]
+
+
+def test_for_other_engines_it_is_what_kserve_leaves(pod: Pod, web: WebServer, llama: Model) -> None:
+    web.files["/llama.tgz"] = tar_of(llama, "llama-3/")
+    assert fetch(pod, web, "/llama.tgz", WELLHEAD_ENGINE="").exit_code == 0
+    assert pod.files == {f"llama-3/{name}": data for name, data in llama.files.items()}
+    assert pod.own_files == []
+
+
+def test_a_zip(pod: Pod, web: WebServer) -> None:
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive:
+        archive.writestr("model.joblib", b"sklearn")
+    web.files["/model.zip"] = raw.getvalue()
+    assert fetch(pod, web, "/model.zip", WELLHEAD_ENGINE="").exit_code == 0
+    assert pod.files == {"model.joblib": b"sklearn"}
+
+
+def test_a_lone_archive_in_a_bucket_is_unpacked_too(pod: Pod, llama: Model, new_model: object) -> None:
+    name = "archived/llama.tar.gz"
+    llama.store.put("models", name, tar_of(llama))
+    outcome = pod.init("s3://models/archived")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == llama.files
+
+
+def test_an_archive_with_a_way_out_is_refused_by_name(pod: Pod, web: WebServer) -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as archive:
+        entry = tarfile.TarInfo("../../evil")
+        entry.size = 1
+        archive.addfile(entry, io.BytesIO(b"x"))
+    web.files["/evil.tar"] = raw.getvalue()
+    outcome = fetch(pod, web, "/evil.tar")
+    assert (outcome.exit_code, "'../../evil'" in outcome.sentence) == (17, True)
+    assert pod.is_untouched
+
+
+def test_an_archive_that_is_none(pod: Pod, web: WebServer) -> None:
+    web.files["/model.zip"] = b"<xml>oops</xml>"
+    outcome = fetch(pod, web, "/model.zip")
+    assert (outcome.exit_code, outcome.sentence.startswith("model.zip is no readable archive")) == (13, True)
+    assert pod.is_untouched
