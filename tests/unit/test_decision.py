@@ -16,7 +16,6 @@ from wellhead_storage.credentials.s3 import Identity, S3Connection
 from wellhead_storage.decision import (
     decide,
     decide_local,
-    download_because_asked,
     obstacles_to_config,
     obstacles_to_connection,
     obstacles_to_layout,
@@ -60,12 +59,12 @@ def test_truth_table(text: str, mode: Mode, engine: Engine, obstacles: list[str]
     uri, settings = parse(text), Settings(mode=mode, engine=engine)
     if outcome == "refused":
         with pytest.raises(NotStreamable) as caught:
-            decide(uri, settings, obstacles)
+            decide(uri, settings, "safetensors", (), obstacles)
         assert caught.value.exit_code == 14
         assert caught.value.problem == "s3://models/llama cannot be streamed: A."
         assert ("runai_streamer://" in caught.value.hint) == (text == FORCED)
         return
-    decision = decide(uri, settings, obstacles)
+    decision = decide(uri, settings, "safetensors", (), obstacles)
     assert decision.mode == outcome
     assert decision.reasons
     assert all(decision.reasons)
@@ -75,8 +74,8 @@ def test_truth_table(text: str, mode: Mode, engine: Engine, obstacles: list[str]
 
 def test_all_obstacles_are_named() -> None:
     with pytest.raises(NotStreamable, match="cannot be streamed: A; B"):
-        decide(parse(FORCED), Settings(), ["A", "B"])
-    assert decide(parse(PLAIN), Settings(engine="vllm"), ["A", "B"]).reasons == ("A", "B")
+        decide(parse(FORCED), Settings(), "none", (), ["A", "B"])
+    assert decide(parse(PLAIN), Settings(engine="vllm"), "none", (), ["A", "B"]).reasons == ("A", "B")
 
 
 @pytest.mark.parametrize(
@@ -89,12 +88,30 @@ def test_all_obstacles_are_named() -> None:
     ],
 )
 def test_why_it_streams(text: str, mode: Mode, reason: str) -> None:
-    assert decide(parse(text), Settings(mode=mode, engine="vllm"), []).reasons[0] == reason
+    assert decide(parse(text), Settings(mode=mode, engine="vllm"), "safetensors", (), []).reasons[0] == reason
 
 
 def test_a_download_that_was_asked_for_needs_no_other_reason() -> None:
-    assert download_because_asked().mode == "download"
-    assert download_because_asked().reasons == ("mode download was asked for",)
+    found = decide(parse(PLAIN), Settings(mode="download", engine="vllm"), "safetensors", (), [])
+    assert (found.mode, found.reasons) == ("download", ("mode download was asked for",))
+    forced = decide(parse(FORCED), Settings(mode="download", engine="vllm"), "safetensors", (), [])
+    assert forced.mode == "stream"
+
+
+@pytest.mark.parametrize("mode", ["auto", "stream", "download"])
+def test_an_adapter_is_downloaded_whatever_the_mode(mode: Mode) -> None:
+    """It comes as a second pair beside a model, with the model's mode in the same environment."""
+    found = decide(parse(PLAIN), Settings(mode=mode, engine="vllm"), "adapter", (), ["it is a LoRA adapter"])
+    assert found.mode == "download"
+    with pytest.raises(NotStreamable):
+        decide(parse(FORCED), Settings(mode=mode, engine="vllm"), "adapter", (), ["it is a LoRA adapter"])
+
+
+@pytest.mark.parametrize(("mode", "obstacles"), [("auto", []), ("auto", ["A"]), ("download", [])])
+def test_how_a_model_was_found_comes_first_among_the_reasons(mode: Mode, obstacles: list[str]) -> None:
+    found = decide(parse(PLAIN), Settings(mode=mode, engine="vllm"), "safetensors", ("in a registry",), obstacles)
+    assert found.reasons[0] == "in a registry"
+    assert len(found.reasons) > 1
 
 
 # Obstacles -------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,18 @@ from hypothesis import strategies as st
 
 from tests.unit.memory_store import MemoryStore
 from wellhead_storage.download.fetch import fetch
-from wellhead_storage.download.parts import Part, split
+from wellhead_storage.download.parts import PART_BYTES, split
 from wellhead_storage.download.staging import PARTIAL, Staging
 from wellhead_storage.download.transfer import Transfer
-from wellhead_storage.download.workers import Stopped
 from wellhead_storage.errors import (
     InsufficientSpace,
     IntegrityError,
     InvalidConfiguration,
     StoreUnavailable,
 )
+from wellhead_storage.manifest import MANIFEST_NAME, Manifest
 from wellhead_storage.settings import Settings
-from wellhead_storage.stores.interface import StoredObject
+from wellhead_storage.stores.interface import Checksum, StoredObject
 
 CONTENT = {
     "config.json": b"{}",
@@ -91,10 +92,12 @@ def test_parts_in_any_order_make_the_same_file(
     parts = split(items, part_bytes)
     random.shuffle(parts)  # type: ignore[attr-defined]
     for part in parts:
-        staging.receive(store, part, lambda: None)
+        with staging.writer(part, None) as writer:
+            for chunk in store.stream(part.item, part.start, part.length):
+                writer.write(chunk)
+        staging.finish_part(part)
     staging.publish()
     assert (staging.destination / "x").read_bytes() == data
-    assert staging.received == len(data)
 
 
 def test_config_json_appears_last(staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +147,7 @@ def test_small_files_of_our_own(staging: Staging) -> None:
     assert visible(staging) == {"a/b.json": b"data"}
 
 
-def test_what_a_killed_predecessor_left_is_forgotten(staging: Staging) -> None:
+def test_what_a_predecessor_made_itself_is_made_again(staging: Staging) -> None:
     staging.add("old.json", b"x")
     (staging.destination / "kept.txt").write_text("not ours")
     again = Staging(staging.destination)
@@ -153,17 +156,137 @@ def test_what_a_killed_predecessor_left_is_forgotten(staging: Staging) -> None:
     assert visible(again) == {"kept.txt": b"not ours"}
 
 
-def test_discarding_leaves_no_trace(staging: Staging) -> None:
+@pytest.mark.parametrize("resumable", [True, False])
+def test_giving_up_leaves_no_trace_where_nothing_had_come(staging: Staging, resumable: bool) -> None:
     staging.add("a.json", b"x")
-    staging.discard()
+    staging.abandon(resumable=resumable)
     assert list(staging.destination.iterdir()) == []
-    staging.discard()
+    staging.abandon(resumable=resumable)
 
 
-def test_discarding_leaves_what_is_not_its_own(staging: Staging) -> None:
+def test_giving_up_leaves_what_is_not_its_own(staging: Staging) -> None:
     (staging.destination / ".wellhead" / "plan.json").write_text("{}")
-    staging.discard()
+    staging.abandon(resumable=False)
     assert [path.name for path in (staging.destination / ".wellhead").iterdir()] == ["plan.json"]
+
+
+# Going on --------------------------------------------------------------------------------------------------------
+
+BIG = StoredObject("big.bin", 2 * PART_BYTES + 5, etag='"v1"')
+
+
+def half_done(staging: Staging) -> None:
+    first, _, last = staging.expect([BIG])
+    for part in (first, last):
+        staging.finish_part(part)
+
+
+def reopened(staging: Staging) -> Staging:
+    again = Staging(staging.destination)
+    again.open()
+    return again
+
+
+def test_only_missing_parts_are_expected_after_a_crash(staging: Staging) -> None:
+    half_done(staging)
+    again = reopened(staging)
+    assert [(part.start, part.length) for part in again.expect([BIG])] == [(PART_BYTES, PART_BYTES)]
+    assert again.resumed == PART_BYTES + 5
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(BIG, etag='"v2"'),
+        replace(BIG, size=BIG.size + 1),
+        replace(BIG, version="7"),
+        replace(BIG, checksum=Checksum("md5", "0" * 32)),
+        replace(BIG, etag=None),
+    ],
+)
+def test_another_edition_starts_over(staging: Staging, changed: StoredObject) -> None:
+    half_done(staging)
+    assert len(reopened(staging).expect([changed])) == 3
+
+
+def test_an_object_without_any_mark_starts_over(staging: Staging) -> None:
+    unmarked = replace(BIG, etag=None)
+    for part in staging.expect([unmarked])[:1]:
+        staging.finish_part(part)
+    assert len(reopened(staging).expect([unmarked])) == 3
+
+
+def test_a_file_that_was_cut_meanwhile_starts_over(staging: Staging) -> None:
+    half_done(staging)
+    os.truncate(staging.path(BIG.name), 5)
+    assert len(reopened(staging).expect([BIG])) == 3
+
+
+def test_a_whole_file_that_was_not_checked_is_checked(staging: Staging) -> None:
+    for part in staging.expect([BIG]):
+        staging.finish_part(part)
+    assert [(part.start, part.length) for part in reopened(staging).expect([BIG])] == [(BIG.size, 0)]
+    staging.finish_file(BIG)
+    assert reopened(staging).expect([BIG]) == []
+
+
+def test_what_is_in_place_is_not_expected_again(staging: Staging, transfer: Transfer) -> None:
+    store = MemoryStore(CONTENT)
+    fetch(store, store.objects(), staging, transfer)
+    staging.publish()
+    publish_manifest(staging, store.objects())
+    again = reopened(staging)
+    assert again.expect(store.objects()) == []
+    assert again.kept == again.names == set(CONTENT)
+    again.publish()
+    assert visible(again) == CONTENT
+    assert again.read("config.json") == b"{}"
+
+
+@pytest.mark.parametrize("harm", ["touched", "shorter", "gone", "a link", "another edition"])
+def test_what_was_changed_in_place_is_fetched_again(staging: Staging, transfer: Transfer, harm: str) -> None:
+    store = MemoryStore(CONTENT)
+    fetch(store, store.objects(), staging, transfer)
+    staging.publish()
+    publish_manifest(staging, store.objects())
+    path = staging.destination / "model.safetensors"
+    if harm == "touched":
+        os.utime(path, ns=(1, 1))
+    elif harm == "shorter":
+        status = path.stat()
+        os.truncate(path, 3)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    elif harm == "gone":
+        path.unlink()
+    elif harm == "a link":
+        path.rename(staging.destination / "elsewhere")
+        path.symlink_to("elsewhere")
+    else:
+        store.content["model.safetensors"] = bytes(len(CONTENT["model.safetensors"]))
+    again = reopened(staging)
+    assert {part.item.name for part in again.expect(store.objects())} == {"model.safetensors"}
+
+
+def publish_manifest(staging: Staging, items: list[StoredObject]) -> None:
+    manifest = Manifest(kind="download", source="s3://models/llama", files=staging.manifest_files(items))
+    (staging.destination / MANIFEST_NAME).parent.mkdir(exist_ok=True)
+    (staging.destination / MANIFEST_NAME).write_text(manifest.model_dump_json())
+
+
+def test_files_of_this_volume_are_moved(staging: Staging) -> None:
+    staging.unpacked.mkdir()
+    (staging.unpacked / "a.bin").write_bytes(b"data")
+    staging.adopt("sub/a.bin", staging.unpacked / "a.bin")
+    staging.adopt("b.bin", _written(staging.unpacked / "b.bin"))
+    staging.drop("b.bin")
+    staging.publish()
+    assert visible(staging) == {"sub/a.bin": b"data"}
+    assert not staging.unpacked.exists()
+
+
+def _written(path: Path) -> Path:
+    path.write_bytes(b"x")
+    return path
 
 
 # Failures --------------------------------------------------------------------------------------------------------
@@ -178,28 +301,10 @@ def test_a_failing_object_ends_the_fetch(staging: Staging, transfer: Transfer) -
     assert visible(staging) == {}
 
 
-def test_a_part_stops_between_chunks_once_there_is_no_point(staging: Staging) -> None:
-    store = MemoryStore(CONTENT)
-    item = next(item for item in store.objects() if item.name == "model.safetensors")
-    staging.expect([item])
-    left = iter([True, True])
-
-    def check() -> None:
-        if not next(left, False):
-            raise Stopped
-
-    with pytest.raises(Stopped):
-        staging.receive(store, Part(item, 0, item.size), check)
-    assert staging.received == 2000
-
-
-def test_short_writes_are_completed(staging: Staging, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_writes_are_completed(staging: Staging, transfer: Transfer, monkeypatch: pytest.MonkeyPatch) -> None:
     store, original = MemoryStore(CONTENT), os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda file, data, position: original(file, data[:7], position))
-    items = store.objects()
-    staging.expect(items)
-    for part in split(items, 1500):
-        staging.receive(store, part, lambda: None)
+    fetch(store, store.objects(), staging, transfer)
     staging.publish()
     assert visible(staging) == CONTENT
 

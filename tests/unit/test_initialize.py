@@ -20,6 +20,7 @@ from wellhead_storage.errors import (
     AccessDenied,
     IncompleteCheckpoint,
     InsufficientSpace,
+    InvalidConfiguration,
     InvalidUri,
     NotStreamable,
     ObjectNotFound,
@@ -166,7 +167,7 @@ def test_download(made: Prepare) -> None:
     content = dict(made.store.content)
     del content["README.md"]
     assert files(made.destination) == content
-    assert ours(made.destination) == [".wellhead/plan.json"], "nothing sealed, nothing partial"
+    assert ours(made.destination) == [".wellhead/manifest.json", ".wellhead/plan.json"], "nothing sealed or partial"
 
 
 def pytorch(content: dict[str, bytes]) -> None:
@@ -256,8 +257,11 @@ def test_an_object_that_cannot_be_read(made: Prepare, engine: str, name: str) ->
     made.store.broken[name] = AccessDenied("No.")
     with pytest.raises(AccessDenied):
         made.run(WELLHEAD_ENGINE=engine, WELLHEAD_MODE="download")
-    assert of_folder(made.destination) == {}
-    assert not (made.destination / ".wellhead").exists()
+    assert files(made.destination) == {}
+    assert not {".wellhead/plan.json", ".wellhead/manifest.json", ".wellhead/lock"} & set(ours(made.destination))
+    made.store.broken.clear()
+    made.run(WELLHEAD_ENGINE=engine, WELLHEAD_MODE="download")
+    assert files(made.destination)[name] == made.store.content[name]
 
 
 def test_too_little_space(made: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +269,7 @@ def test_too_little_space(made: Prepare, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=5000))
     with pytest.raises(InsufficientSpace, match="The model needs"):
         made.run(WELLHEAD_MODE="download")
-    assert of_folder(made.destination) == {}
+    assert files(made.destination) == {}
     assert made.run() is not None, "streaming needs almost none"
 
 
@@ -282,7 +286,7 @@ def test_a_second_run_replaces_the_first(made: Prepare) -> None:
     made.run()
     plan = made.run(WELLHEAD_MODE="download")
     assert plan == read_plan(made.destination)
-    assert ours(made.destination) == [".wellhead/plan.json"], "credentials of the first run are gone"
+    assert ours(made.destination) == [".wellhead/manifest.json", ".wellhead/plan.json"], "credentials are gone"
     assert (
         files(made.destination)["model-00001-of-00002.safetensors"]
         == made.store.content["model-00001-of-00002.safetensors"]
@@ -293,8 +297,8 @@ def test_a_plan_of_an_earlier_run_does_not_survive_a_failure(made: Prepare) -> N
     made.run()
     made.store.broken["config.json"] = StoreUnavailable("Gone.")
     with pytest.raises(StoreUnavailable):
-        made.run()
-    assert ours(made.destination) == []
+        made.run(WELLHEAD_RETRY_TIMEOUT="0")
+    assert not {".wellhead/plan.json", ".wellhead/credentials.sealed"} & set(ours(made.destination))
 
 
 def test_a_damaged_plan_of_an_earlier_run_is_no_obstacle(made: Prepare) -> None:
@@ -329,10 +333,15 @@ def test_the_failing_one_of_several_is_named(made: Prepare, tmp_path: Path) -> N
     pairs = [("/no/such/model", tmp_path / "a"), (URI, tmp_path / "b")]
     with pytest.raises(ObjectNotFound, match=f"^For {tmp_path}/a: "):
         initialize(pairs, read_settings(environment), environment)
-    assert not (tmp_path / "b").exists()
+    assert not (tmp_path / "b" / "config.json").exists() or read_plan(tmp_path / "b") is not None
     with pytest.raises(ObjectNotFound) as caught:
         initialize(pairs[:1], read_settings(environment), environment)
     assert not caught.value.problem.startswith("For "), "a single one needs no name"
+
+
+def test_one_folder_for_two_models_is_refused(made: Prepare, tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match=f"{tmp_path}/a is the folder of two models"):
+        initialize([(URI, tmp_path / "a"), (URI, tmp_path / "a")], read_settings(KEYS), KEYS)
     assert made.store.reads == []
 
 

@@ -177,7 +177,11 @@ def test_names_match_as_kserve_matches_them(allow: list[str], ignore: list[str],
     assert bool(kept(Patterns(tuple(allow), tuple(ignore)), name)) == kserve._should_download(name, allow, ignore)
 
 
-@given(st.lists(TEXT, min_size=1), st.lists(TEXT), st.lists(LIKELY_NAMES))
+# huggingface_hub takes a backslash for a slash, as on Windows; in an object store it is a letter.
+HUB_TEXT = TEXT.filter(lambda text: "\\" not in text)
+
+
+@given(st.lists(HUB_TEXT, min_size=1), st.lists(HUB_TEXT), st.lists(LIKELY_NAMES))
 def test_names_match_as_huggingface_hub_matches_them(allow: list[str], ignore: list[str], names: list[str]) -> None:
     from huggingface_hub.utils._paths import filter_repo_objects
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,11 @@ def test_a_file_as_safetensors_writes_it() -> None:
     )
     length = header_length(whole[:8], len(whole))
     header = parse_header(whole[: LENGTH_BYTES + length])
-    assert header.tensors == {"a": Tensor("F32", 0, 24), "empty": Tensor("F16", 24, 0), "scalar": Tensor("I64", 24, 8)}
+    assert header.tensors == {
+        "a": Tensor("F32", 0, 24, 6),
+        "empty": Tensor("F16", 24, 0, 0),
+        "scalar": Tensor("I64", 24, 8, 1),
+    }
     assert header.file_size == len(whole)
     assert header.raw == whole[: LENGTH_BYTES + length], "header-only files are these very bytes"
 
@@ -87,7 +92,9 @@ def test_agrees_with_the_reference_library(tmp_path: Path) -> None:
 def test_every_dtype_has_its_size(dtype: str, bits: int) -> None:
     shape = [4, 6]
     size = 24 * bits // 8
-    assert parse_header(raw({"a": tensor(dtype, shape, 0, size)})).tensors["a"] == Tensor(dtype, 0, size)
+    assert parse_header(raw({"a": tensor(dtype, shape, 0, size)})).tensors["a"] == Tensor(
+        dtype, 0, size, math.prod(shape)
+    )
     for wrong in (size - 1, size + 1):
         with pytest.raises(MalformedHeader, match="contradicts"):
             parse_header(raw({"a": tensor(dtype, shape, 0, wrong)}))
@@ -191,7 +198,7 @@ def test_round_trip(shapes: list[tuple[str, list[int]]], random: Any) -> None:
         if bits % 8:
             continue
         entries[f"t{number}"] = tensor(dtype, shape, position, position + bits // 8)
-        expected[f"t{number}"] = Tensor(dtype, position, bits // 8)
+        expected[f"t{number}"] = Tensor(dtype, position, bits // 8, math.prod(shape))
         position += bits // 8
     shuffled = list(entries.items())
     random.shuffle(shuffled)

@@ -21,11 +21,12 @@ from wellhead_runtime.engine_credentials import engine_credentials
 from wellhead_runtime.launch import plan_launch
 from wellhead_runtime.printing import plain_command
 from wellhead_runtime.serve import serve
-from wellhead_storage import initialize
+from wellhead_storage import source
 from wellhead_storage.credentials.s3 import S3Credentials, s3_credentials
 from wellhead_storage.credentials.seal import seal, unseal
 from wellhead_storage.errors import InvalidUri, WellheadError
 from wellhead_storage.handoff import sealed_path
+from wellhead_storage.initialize import initialize
 from wellhead_storage.plan import plan_path, read_plan, write_plan
 from wellhead_storage.settings import Settings, read_settings
 from wellhead_storage.stores.opening import Opened
@@ -152,10 +153,10 @@ def test_nothing_is_left_on_disk_or_in_the_log(
     token.write_text(service_account)
     environment = environment_with(key_id, key, session, token)
     store = MemoryStore(of_folder(tiny_checkpoint(folder / "source", shards=2, tensor_bytes=64)))
-    monkeypatch.setattr(initialize, "open_store", lambda uri, env, _: Opened(store, s3_credentials(env, uri.parameters)))
+    monkeypatch.setattr(source, "open_store", lambda uri, env, _: Opened(store, s3_credentials(env, uri.parameters)))
 
     settings = read_settings(environment)
-    plan = initialize.prepare("s3://models/llama", destination, settings, environment)
+    [plan] = initialize([("s3://models/llama", destination)], settings, environment)
     assert plan is not None
     assert (plan.mode, plan.credentials.handoff) == ("stream", "sealed")
     found = engine_credentials(plan, destination, settings, {})

@@ -153,7 +153,6 @@ def test_what_kserve_mounts_itself(text: str) -> None:
     [
         "gs://models/llama",
         "az://models/llama",
-        "https://example.org/x",
         "model-registry://m",
         "hdfs://n/x",
     ],

@@ -51,7 +51,7 @@ def test_a_whole_checkpoint(content: dict[str, bytes], staging: Staging, transfe
     found, _ = look(content, staging, transfer)
     assert found.inventory.layout == "safetensors"
     assert [item.name for item in found.inventory.weights] == SHARDS
-    assert found.facts == TensorFacts(tensors=6, largest=4096, dtypes={"BF16": 6})
+    assert found.facts == TensorFacts(tensors=6, largest=4096, dtypes={"BF16": 6}, parameters=6 * 2048)
     assert found.config == json.loads(content["config.json"])
     for name, header in found.headers.items():
         length = LENGTH_BYTES + header_length(content[name], len(content[name]))
@@ -155,18 +155,18 @@ def test_all_shards_are_missing(content: dict[str, bytes], staging: Staging, tra
 
 def test_an_empty_folder(staging: Staging) -> None:
     with pytest.raises(ObjectNotFound, match="s3://models/llama holds no objects"):
-        list_objects(MemoryStore({}), staging)
+        list_objects(MemoryStore({}), staging.destination)
 
 
 def test_markers_are_no_objects(staging: Staging) -> None:
-    found = list_objects(MemoryStore({"sub": b"", "sub/a.json": b"x"}), staging)
+    found = list_objects(MemoryStore({"sub": b"", "sub/a.json": b"x"}), staging.destination)
     assert [item.name for item in found] == ["sub/a.json"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../x", "a//b", "a\nb", "x" * 300])
 def test_hostile_keys_end_the_listing(staging: Staging, name: str) -> None:
     with pytest.raises(IntegrityError) as caught:
-        list_objects(MemoryStore({"config.json": b"{}", name: b"x"}), staging)
+        list_objects(MemoryStore({"config.json": b"{}", name: b"x"}), staging.destination)
     assert caught.value.exit_code == 17
 
 
@@ -176,9 +176,9 @@ def test_two_objects_of_one_name(staging: Staging) -> None:
             return 2 * super().objects()
 
     with pytest.raises(IntegrityError, match=r"Two objects would become the file 'config\.json'"):
-        list_objects(Doubled({"config.json": b"{}"}), staging)
+        list_objects(Doubled({"config.json": b"{}"}), staging.destination)
 
 
 def test_a_file_that_is_also_a_folder(staging: Staging) -> None:
     with pytest.raises(IntegrityError, match="'a' is also the folder of 'a/b'"):
-        list_objects(MemoryStore({"a": b"x", "a/b": b"y"}), staging)
+        list_objects(MemoryStore({"a": b"x", "a/b": b"y"}), staging.destination)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from wellhead_storage.errors import ObjectNotFound, StoreUnavailable, WellheadError
 from wellhead_storage.manifest import MANIFEST_NAME, PROGRESS_NAME, Manifest, parse_manifest
-from wellhead_storage.mirror.places import below, commit_of, mirror_root, model_folder, ref_name, revision_of
+from wellhead_storage.mirror.places import below, commit_of, is_commit, mirror_root, model_folder, ref_name, revision_of
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import StoredObject
 from wellhead_storage.stores.opening import open_store
@@ -61,8 +61,7 @@ def find_mirror(
     for place in (below(folder, commit), folder):
         found = _look(place, settings, environment)
         if isinstance(found, Manifest):
-            source = _source(found)
-            if source.container != uri.container or source.revision != commit:
+            if not _is_of(found, uri) or _source(found).revision != commit:
                 missing = f"the mirror at {place.location} is of {found.source} and not of commit {commit}"
                 continue
             return Found(place, found, f"mirrored at {place.location}, commit {commit}")
@@ -83,7 +82,7 @@ def _without_the_hub(
             continue
         source = _source(found)
         asked_for = noted == source.revision or revision_of(parse(found.asked or found.source)) == revision
-        if source.container == uri.container and asked_for:
+        if _is_of(found, uri) and asked_for:
             reason = (
                 f"mirrored at {place.location}, commit {source.revision}, which was {revision} when it was mirrored; "
                 f"the Hub cannot be asked for a newer one ({error.problem.rstrip('.')})"
@@ -130,10 +129,15 @@ def _source(manifest: Manifest) -> StorageUri:
         return StorageUri("file", "file", "", "/")
 
 
+def _is_of(manifest: Manifest, uri: StorageUri) -> bool:
+    source = _source(manifest)
+    return (source.container, source.key) == (uri.container, uri.key)
+
+
 def _read_ref(place: StorageUri, settings: Settings, environment: Mapping[str, str]) -> str:
     try:
         store = open_store(place, environment, settings).store
         text = store.read(store.objects()[0]).decode("ascii", "replace").strip()
     except (WellheadError, IndexError):
         return ""
-    return commit_of(replace(place, revision=text))
+    return text if is_commit(text) else ""

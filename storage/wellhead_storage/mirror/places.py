@@ -46,13 +46,18 @@ def below(folder: StorageUri, *names: str) -> StorageUri:
 
 
 def model_folder(root: StorageUri, model: StorageUri) -> StorageUri:
-    """`<mirror>/<owner>/<model>` of an `hf://` URI."""
-    return below(root, *model.container.split("/"))
+    """`<mirror>/<owner>/<model>` of an `hf://` URI; a folder or file of a repository has a folder of its own below."""
+    return below(root, *model.container.split("/"), model.key)
+
+
+def is_commit(revision: str) -> bool:
+    """Whether a revision is a commit, and neither branch nor tag."""
+    return _COMMIT.fullmatch(revision) is not None
 
 
 def commit_of(model: StorageUri) -> str:
     """The commit that an `hf://` URI names by itself, or nothing where it names a branch or tag."""
-    return model.revision if _COMMIT.fullmatch(model.revision) else ""
+    return model.revision if is_commit(model.revision) else ""
 
 
 def revision_of(model: StorageUri) -> str:

@@ -41,7 +41,7 @@ def explain_writing(error: Exception, folder: StorageUri, name: str) -> Wellhead
     if isinstance(found, AccessDenied) or code == "AccessDenied":
         reason = found.problem.rpartition(": ")[2] if isinstance(found, AccessDenied) else "status 403, AccessDenied."
         return AccessDenied(
-            f"The store refuses to write {location}: {reason}",
+            f"The store refuses to write {location}: {reason.replace('may not read it', 'may not write it')}",
             f"The destination's credentials need {_RIGHTS.get(folder.kind, 'write access')}; WELLHEAD_DST_* variables "
             "give it credentials of its own.",
         )
