@@ -146,7 +146,7 @@ def test_auto_downloads_what_cannot_be_streamed(ends: dict[str, Ends], case: str
     assert f"download {model.uri}: {reason}" in outcome.stderr
     weights = {file.name: file.size for file in pod.plan.weights.files}
     assert {name: len(data) for name, data in pod.files.items() if name in weights} == weights
-    assert pod.own_files == ["plan.json"]
+    assert pod.own_files == ["manifest.json", "plan.json"]
 
 
 @pytest.mark.parametrize("case", OBSTACLES)

@@ -22,7 +22,7 @@ def test_the_volume_is_a_copy_and_the_plan_says_why(pod: Pod, llama: Model) -> N
     assert outcome.exit_code == 0, outcome.stderr
     assert outcome.message == ""
     assert pod.files == llama.files
-    assert pod.own_files == ["plan.json"]
+    assert pod.own_files == ["manifest.json", "plan.json"]
     plan = pod.plan
     assert (plan.mode, plan.reasons) == ("download", ("mode download was asked for",))
     assert plan.weights.uri == str(pod.destination)

@@ -75,7 +75,7 @@ def test_fifty_kills_at_any_moment_of_a_download(
     for pod in pods:
         assert pod.init(large.uri).exit_code == 0
         assert pod.files == large.files
-        assert pod.own_files == ["plan.json"]
+        assert pod.own_files == ["manifest.json", "plan.json"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -94,7 +94,8 @@ def test_a_signal_ends_a_download_at_once(
     assert outcome.exit_code == 143
     assert outcome.seconds < 2
     assert outcome.sentence == f"Stopped by {number.name} before the model was ready."
-    assert pod.is_untouched
+    assert pod.files == {}
+    assert not {"plan.json", "manifest.json"} & set(pod.own_files)
 
 
 def test_an_object_replaced_between_listing_and_reading_is_noticed(
@@ -126,4 +127,4 @@ def test_what_a_killed_predecessor_left_is_forgotten(llama: Model, pod: Pod) -> 
     leftovers.write_bytes(b"half a shard")
     assert pod.init(llama.uri, WELLHEAD_MODE="download").exit_code == 0
     assert pod.files == llama.files
-    assert pod.own_files == ["plan.json"]
+    assert pod.own_files == ["manifest.json", "plan.json"]
