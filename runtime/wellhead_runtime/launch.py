@@ -13,20 +13,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from wellhead_runtime.arguments import EXTRA_CONFIG, EngineArguments
 from wellhead_runtime.machine import Machine
 from wellhead_runtime.tuning import streamer_environment
-from wellhead_storage.credentials.s3 import SECRET_VARIABLES, S3Credentials
+from wellhead_storage.credentials.kinds import Credentials
 from wellhead_storage.errors import ArgumentConflict
 from wellhead_storage.plan import Plan
 
 Strategy = Literal["split", "local-streamer", "directory", "engine"]
 STREAMER = "runai_streamer"
 _STREAMER_KEYS = {"distributed": bool, "concurrency": int, "memory_limit": int}
-# boto3 prefers these, the streamer's C++ half ignores them: with both set, listing and reading go to two stores.
-_HALF_UNDERSTOOD = ("AWS_ENDPOINT_URL_S3", "RUNAI_STREAMER_S3_ENDPOINT")
+# Only one half of the streamer understands these (Python lists, C++ reads): with them set, the two go separate ways.
+_HALF_UNDERSTOOD = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "RUNAI_STREAMER_S3_ENDPOINT"),
+    "gs": ("RUNAI_STREAMER_GCS_CREDENTIAL_FILE",),
+    "az": ("AZURE_STORAGE_CONNECTION_STRING",),
+}
+# Stale ones of the container must not mix with those that were handed over.
+_OWN_SECRETS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS",),
+    "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET"),
+}
 _DRAIN_SECONDS = 25  # within Kubernetes' default grace period of 30
 
 
@@ -63,7 +74,8 @@ def plan_launch(
     model: str,
     machine: Machine,
     environment: Mapping[str, str],
-    credentials: S3Credentials | None = None,
+    credentials: Credentials | None = None,
+    secret_file: Path | None = None,
 ) -> Launch:
     """Choose the strategy and derive options and environment.
 
@@ -74,12 +86,13 @@ def plan_launch(
         machine: what the container may use.
         environment: the user's; its own streamer settings win over derived ones.
         credentials: for a streamed plan.
+        secret_file: where the part of them lies that the streamer reads from a file.
 
     Raises:
         ArgumentConflict: `--load-format` or the extra config contradicts the plan.
     """
     if plan is not None and plan.mode == "stream":
-        return _split(plan, arguments, model, machine, environment, credentials)
+        return _split(plan, arguments, model, machine, environment, credentials, secret_file)
     wanted = arguments.load_format or (STREAMER if plan is not None and plan.loader == STREAMER else None)
     if wanted == STREAMER:
         return _local_streamer(plan, arguments, model, machine, environment)
@@ -99,17 +112,19 @@ def _split(
     model: str,
     machine: Machine,
     environment: Mapping[str, str],
-    credentials: S3Credentials | None,
+    credentials: Credentials | None,
+    secret_file: Path | None,
 ) -> Launch:
     if arguments.load_format not in {None, "auto", STREAMER}:
         raise ArgumentConflict(
             f"--load-format {arguments.load_format} contradicts the load plan, which streams {plan.weights.uri}.",
             "Drop the flag, or set wellhead.dev/mode: download.",
         )
+    kind = plan.weights.uri.partition("://")[0]
     extra, variables = _streamer(plan, arguments, machine, environment)
     if credentials:
         # Signing facts belong together: a stale key or endpoint of the container must not mix with them.
-        variables |= credentials.streamer_environment()
+        variables |= credentials.streamer_environment(secret_file)
     return Launch(
         "split",
         model,
@@ -117,7 +132,7 @@ def _split(
         f"the plan says stream: {'; '.join(plan.reasons)}",
         weights=plan.weights.uri,
         variables=variables,
-        without=(*_HALF_UNDERSTOOD, *(SECRET_VARIABLES if credentials and credentials.secret else ())),
+        without=(*_HALF_UNDERSTOOD[kind], *(_OWN_SECRETS[kind] if credentials and credentials.secret else ())),
     )
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from wellhead_runtime.launch import Launch
-from wellhead_storage.credentials.s3 import SECRET_VARIABLES
+from wellhead_storage.credentials.kinds import SECRET_VARIABLES
 
 
 def plain_command(launch: Launch, served_name: str | None = None) -> str:

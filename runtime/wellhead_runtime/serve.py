@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wellhead_runtime import engine
 from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
-from wellhead_runtime.engine_credentials import engine_credentials
+from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
 from wellhead_runtime.launch import Launch, engine_launch, plan_launch
 from wellhead_runtime.machine import inspect_machine
 from wellhead_runtime.preparing import model_folder, prepare_uri
@@ -75,7 +75,8 @@ def _launch(arguments: EngineArguments, settings: Settings, environment: Mapping
             "Check that the initializer ran and that the volume is mounted." if prepare else "Prepare it first.",
         )
     credentials = engine_credentials(plan, folder, settings, environment) if plan and plan.connection else None
-    return plan_launch(plan, named, str(folder), inspect_machine(), environment, credentials)
+    secret_file = keep_secret_file(credentials, settings) if credentials else None
+    return plan_launch(plan, named, str(folder), inspect_machine(), environment, credentials, secret_file)
 
 
 def _home_writable(environment: Mapping[str, str]) -> bool:

@@ -42,13 +42,17 @@ def streamer_environment(
         InvalidConfiguration: the largest tensor does not fit into the container's memory.
     """
     cores = machine.loading_cores(environment)
-    return {
-        "RUNAI_STREAMER_CONCURRENCY": str(max(1, min(_MOST_CLIENTS, cores // ranks))),
-        "RUNAI_STREAMER_MEMORY_LIMIT": str(_buffer(weights, machine, ranks) * (ranks if distributed else 1)),
+    # Google's plug-in reads the first of them too, as a limit for a whole request, and has a good one of its own.
+    patience = {
         # A low-speed window, not a first-byte time-out; at the default of 1 s balancers close large reads (run-ai#154).
         "RUNAI_STREAMER_S3_REQUEST_TIMEOUT_MS": "10000",
         # Off by default: without it one burst of 503 ends the load after 5.5 s.
         "RUNAI_STREAMER_S3_TIMEOUT": "60",
+    }
+    return {
+        "RUNAI_STREAMER_CONCURRENCY": str(max(1, min(_MOST_CLIENTS, cores // ranks))),
+        "RUNAI_STREAMER_MEMORY_LIMIT": str(_buffer(weights, machine, ranks) * (ranks if distributed else 1)),
+        **(patience if weights is None or not weights.uri.startswith(("gs://", "az://")) else {}),
         # Causes of failures (http_status=…) and the speed reached are written nowhere else.
         "RUNAI_STREAMER_LOG_TO_STDERR": "1",
         "RUNAI_STREAMER_LOG_LEVEL": "INFO",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from wellhead_storage.credentials.s3 import S3Connection
+from wellhead_storage.credentials.kinds import Connection
 from wellhead_storage.errors import NotStreamable
 from wellhead_storage.inventory import Inventory, Layout
 from wellhead_storage.settings import Settings
@@ -45,7 +45,7 @@ def obstacles_to_store(uri: StorageUri, settings: Settings) -> list[str]:
     return []
 
 
-def obstacles_to_connection(link: S3Connection, *, handoff: bool, token: bool) -> list[str]:
+def obstacles_to_connection(link: Connection, *, handoff: bool, token: bool) -> list[str]:
     """What speaks against streaming in how the store is reached."""
     found = []
     if not link.verify_tls:

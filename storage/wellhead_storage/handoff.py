@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wellhead_storage.credentials.s3 import S3Connection, S3Credentials
+from wellhead_storage.credentials.kinds import Connection, Credentials
 from wellhead_storage.credentials.seal import SEALED_NAME, read_token, seal
 from wellhead_storage.errors import HandoffFailed
 from wellhead_storage.files import publish_bytes
@@ -21,9 +21,7 @@ def sealed_path(folder: Path) -> Path:
     return folder / FOLDER / SEALED_NAME
 
 
-def seal_for_engine(
-    credentials: S3Credentials, folder: Path, weights_uri: str, settings: Settings
-) -> CredentialsTravel:
+def seal_for_engine(credentials: Credentials, folder: Path, weights_uri: str, settings: Settings) -> CredentialsTravel:
     """Leave what the engine needs to sign its requests, and say how it travels.
 
     Raises:
@@ -45,7 +43,7 @@ def seal_for_engine(
     return CredentialsTravel(handoff="sealed", identity=identity)
 
 
-def connection_for_engine(link: S3Connection, folder: Path) -> S3Connection:
+def connection_for_engine(link: Connection, folder: Path) -> Connection:
     """The connection facts as the engine's container can use them.
 
     KServe mounts a CA bundle into the init container only; certificates are no secret, so the file goes along.

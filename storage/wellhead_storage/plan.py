@@ -11,14 +11,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wellhead_storage.credentials.s3 import Identity, S3Connection
+from wellhead_storage.credentials.kinds import Connection
+from wellhead_storage.credentials.s3 import Identity
 from wellhead_storage.errors import UnreadablePlan
 from wellhead_storage.files import publish_bytes
 from wellhead_storage.inventory import Layout
 from wellhead_storage.paths import FOLDER
 
 PLAN_NAME = "plan.json"
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 class _Part(BaseModel):
@@ -79,9 +80,7 @@ class Plan(_Part):
     reasons: tuple[str, ...] = Field(min_length=1)
     loader: Literal["auto", "runai_streamer"] = "auto"
     weights: Weights
-    connection: S3Connection | None = Field(
-        default=None, description="non-secret facts for reaching the store (stream)"
-    )
+    connection: Connection | None = Field(default=None, description="non-secret facts for reaching the store (stream)")
     credentials: CredentialsTravel
     fetched: Fetched
     left: tuple[Left, ...] = ()

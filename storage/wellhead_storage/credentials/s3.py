@@ -81,8 +81,17 @@ class S3Credentials(BaseModel):
         """Whether something here can sign, or says that nothing needs to be signed."""
         return self.connection.identity != "ambient"
 
-    def streamer_environment(self) -> dict[str, str]:
-        """Variables for the Run:ai streamer: its boto3 listing and its C++ reads honour all of them.
+    @property
+    def needs_file(self) -> bool:
+        """The streamer reads everything from variables."""
+        return False
+
+    def secret_file(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def streamer_environment(self, secret_file: Path | None = None) -> dict[str, str]:
+        """Variables for the Run:ai streamer, whose boto3 listing and C++ reads honour all of them.
 
         `AWS_ENDPOINT_URL` is the only endpoint variable that both halves read; both region names are set because
         they prefer different ones (vllm-and-streamer.md 6.1, 9.4).

@@ -13,7 +13,7 @@ import json
 import os
 from pathlib import Path
 
-from wellhead_storage.credentials.s3 import S3Secret
+from wellhead_storage.credentials.kinds import SECRET_KINDS, Secret
 from wellhead_storage.errors import HandoffFailed
 
 SEALED_NAME = "credentials.sealed"
@@ -38,7 +38,7 @@ def read_token(path: Path) -> bytes | None:
         ) from error
 
 
-def seal(secret: S3Secret, token: bytes, weights_uri: str) -> bytes:
+def seal(secret: Secret, token: bytes, weights_uri: str) -> bytes:
     """Encrypt `secret` for whoever has `token`; the result holds nothing in the clear."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -49,8 +49,8 @@ def seal(secret: S3Secret, token: bytes, weights_uri: str) -> bytes:
     return json.dumps(envelope).encode()
 
 
-def unseal(sealed: bytes, token: bytes, weights_uri: str) -> S3Secret:
-    """Decrypt what `seal` wrote.
+def unseal(sealed: bytes, token: bytes, weights_uri: str) -> Secret:
+    """Decrypt what `seal` wrote; the URI's scheme says what kind of secret it is.
 
     Raises:
         HandoffFailed: damaged, tampered with, for other weights, or sealed with another token.
@@ -78,7 +78,7 @@ def unseal(sealed: bytes, token: bytes, weights_uri: str) -> S3Secret:
             "Delete the pod so that the initializer seals them anew, or give the engine's container its own "
             "credentials.",
         ) from error
-    return S3Secret.model_validate_json(clear)
+    return SECRET_KINDS[weights_uri.partition("://")[0]].model_validate_json(clear)
 
 
 def _key(token: bytes, salt: bytes) -> bytes:

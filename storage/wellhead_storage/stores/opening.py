@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wellhead_storage.credentials.s3 import S3Credentials, s3_credentials
 from wellhead_storage.errors import InvalidUri
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import Store
 from wellhead_storage.uri import StorageUri
+
+if TYPE_CHECKING:
+    from wellhead_storage.credentials.kinds import Credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Opened:
     """A store, and the credentials it was opened with (None where the engine will need none)."""
 
     store: Store
-    credentials: S3Credentials | None = None
+    credentials: Credentials | None = None
 
 
 def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settings | None = None) -> Opened:
@@ -30,10 +33,22 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
     """
     settings = settings or Settings()
     if uri.kind == "s3":
+        from wellhead_storage.credentials.s3 import s3_credentials
         from wellhead_storage.stores.s3 import open_s3
 
         credentials = s3_credentials(environment, uri.parameters)
         return Opened(open_s3(uri, credentials, settings), credentials)
+    if uri.kind == "gs":
+        from wellhead_storage.credentials.gcs import gcs_credentials
+        from wellhead_storage.stores.gcs import open_gcs
+
+        return Opened(*open_gcs(uri, gcs_credentials(environment, uri.parameters), settings))
+    if uri.kind == "az":
+        from wellhead_storage.credentials.azure import azure_credentials
+        from wellhead_storage.stores.azure import open_azure
+
+        found = azure_credentials(environment, uri.account, uri.parameters)
+        return Opened(open_azure(uri, found, settings), found)
     if uri.kind == "hf":
         from wellhead_storage.stores.hugging_face import open_hugging_face
 
@@ -52,6 +67,5 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
             "Use it as storageUri, or name the mounted path.",
         )
     raise InvalidUri(
-        f"{uri.scheme}:// is not served by this release of Wellhead.",
-        "Served are s3://, hf://, file:// and absolute paths, and runai_streamer:// in front of them.",
+        f"{uri.location} is no folder of a store by itself.", "Give it to `wellhead init`, which resolves it first."
     )

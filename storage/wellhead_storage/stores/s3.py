@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wellhead_storage.credentials.s3 import Identity, S3Connection, S3Credentials
+from wellhead_storage.credentials.s3 import S3Connection, S3Credentials
 from wellhead_storage.errors import AccessDenied
 from wellhead_storage.logs import log
 from wellhead_storage.settings import Settings
+from wellhead_storage.stores.ambient import variables_hidden
 from wellhead_storage.stores.client import client_options, retry_config, unusable_bundle
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
+from wellhead_storage.stores.heads import head
 from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
-    from http.client import HTTPResponse
-
     from obstore.store import S3Config, S3Store
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
@@ -48,28 +45,15 @@ class S3Folder(ObstoreFolder):
             return True  # what anybody may read is not encrypted in these ways
         try:
             url = obstore.sign(self._signer, "HEAD", self._key(item.name), timedelta(minutes=5))
-            with _urlopen(url, self._link) as answer:
-                headers = {name.lower(): value.lower() for name, value in answer.headers.items()}
-        except (*CLIENT_ERRORS, OSError) as error:
-            log.debug("no HEAD of %s: %s", self.uri.child(item.name), type(error).__name__)
+        except CLIENT_ERRORS:
             return True
-        if "kms" in headers.get("x-amz-server-side-encryption", "") or any(
+        headers = head(url, ca_bundle=self._link.ca_bundle, verify_tls=self._link.verify_tls)
+        if "kms" in headers.get("x-amz-server-side-encryption", "").lower() or any(
             name.startswith("x-amz-server-side-encryption-customer") for name in headers
         ):
             log.info("%s is encrypted with a key of its own, so its ETag says nothing", self.uri.child(item.name))
             return False
         return True
-
-
-def _urlopen(url: str, link: S3Connection) -> HTTPResponse:
-    import ssl
-    from urllib.request import Request, urlopen
-
-    context = ssl.create_default_context(cafile=link.ca_bundle)
-    if not link.verify_tls:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    request = Request(url, method="HEAD")  # noqa: S310 - signed by our own client
-    return cast("HTTPResponse", urlopen(request, timeout=30, context=context))  # noqa: S310
 
 
 def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> S3Folder:
@@ -96,7 +80,7 @@ def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> 
         ca_bundle=link.ca_bundle,
     )
     try:
-        with _own_variables_hidden(link.identity):
+        with variables_hidden("AWS_", only_empty=link.identity not in {"static", "anonymous"}):
             store = S3Store(
                 uri.container,
                 config=_config(uri.container, credentials),
@@ -108,25 +92,6 @@ def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> 
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from error
     return S3Folder(uri, store, uri.key, credentials.connection)
-
-
-@contextmanager
-def _own_variables_hidden(identity: Identity) -> Iterator[None]:
-    """Keep obstore from reading AWS_* variables itself, which it does with other rules than ours.
-
-    It would send an empty AWS_SESSION_TOKEN, and mix the variables with the storage-config secret that overrides
-    them. Where the identity is the cloud's it needs them; then only the empty ones are hidden.
-    """
-    ours = identity in {"static", "anonymous"}
-    hidden = {
-        name: value for name, value in os.environ.items() if name.startswith("AWS_") and (ours or not value.strip())
-    }
-    for name in hidden:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
 
 
 def _config(bucket: str, credentials: S3Credentials) -> S3Config:

@@ -1,0 +1,182 @@
+"""`gs://` against a real server: downloads and streams, with a key file, with the cloud's identity, and anonymously."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.storage.pod import Pod, assert_refused, contents
+from tests.support.counting_proxy import Fault, counting_proxy
+from tests.support.fake_gcs import FakeGcs, fake_gcs, key_file
+from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
+from wellhead_storage.credentials.gcs import GcsConnection, GcsCredentials
+from wellhead_storage.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+URI = "gs://models/llama"
+
+
+@pytest.fixture(scope="module")
+def gcs(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[FakeGcs]:
+    with fake_gcs(tmp_path_factory.mktemp("gcs") / "server") as server:
+        server.create_bucket("models")
+        server.put_folder("models", "llama", checkpoint)
+        server.put("models", "llama-2/config.json", b"{}")
+        yield server
+
+
+@pytest.fixture
+def pod(new_pod: Callable[[], Pod], gcs: FakeGcs) -> Pod:
+    made = new_pod()
+    for name in [name for name in made.environment if name.startswith(("AWS_", "S3_"))]:
+        del made.environment[name]
+    made.environment["STORAGE_EMULATOR_HOST"] = gcs.endpoint_url
+    return made
+
+
+@pytest.fixture
+def key(pod: Pod) -> Path:
+    """KServe's mounted key, in this container only."""
+    path = key_file(pod.folder / "gcloud-application-credentials.json")
+    pod.environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(path)
+    return path
+
+
+def test_a_public_bucket_is_downloaded(pod: Pod, checkpoint: Path) -> None:
+    outcome = pod.init(URI, WELLHEAD_MODE="download")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+    assert (pod.plan.resolved, pod.plan.weights.tensors) == (URI, 9)
+
+
+def test_a_download_with_a_key_file(pod: Pod, key: Path, checkpoint: Path) -> None:
+    outcome = pod.init(URI, WELLHEAD_MODE="download", GOOGLE_APPLICATION_CREDENTIALS=str(key))
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+
+
+def test_a_stream_with_a_key_file_seals_its_content(pod: Pod, key: Path) -> None:
+    outcome = pod.init(URI)
+    assert outcome.exit_code == 0, outcome.stderr
+    plan = pod.plan
+    assert (plan.mode, plan.weights.uri) == ("stream", URI)
+    assert isinstance(plan.connection, GcsConnection)
+    assert (plan.connection.identity, plan.credentials.handoff) == ("static", "sealed")
+    private = json.loads(key.read_text())["private_key"].splitlines()[1]
+    everything = b"".join(contents(pod.destination).values()).decode("latin-1")
+    assert private not in everything + outcome.stderr
+
+
+def test_the_engine_gets_the_key_on_a_tmpfs_and_for_itself_alone(pod: Pod, key: Path, tmp_path: Path) -> None:
+    assert pod.init(URI).exit_code == 0
+    content = key.read_text()
+    key.unlink()  # that volume is not mounted in the engine's container
+    settings = Settings(service_account_token=pod.token, memory_dir=tmp_path)
+    for _ in range(2):  # a restarted container finds what the first start kept
+        found = engine_credentials(pod.plan, pod.destination, settings, {})
+        assert isinstance(found, GcsCredentials)
+        path = keep_secret_file(found, settings)
+        assert path is not None
+        assert (path.read_text(), path.stat().st_mode & 0o777) == (content, 0o600)
+        assert found.streamer_environment(path)["GOOGLE_APPLICATION_CREDENTIALS"] == str(path)
+        pod.token.unlink(missing_ok=True)
+
+
+def test_a_stream_of_a_public_bucket_hands_nothing_over(pod: Pod) -> None:
+    outcome = pod.init(URI)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (pod.plan.mode, pod.plan.credentials.handoff) == ("stream", "none")
+    assert pod.own_files == ["plan.json"]
+
+
+def test_wrong_bytes_are_noticed_by_crc32c(pod: Pod, gcs: FakeGcs, checkpoint: Path) -> None:
+    spoilt = []
+    with counting_proxy(gcs.endpoint_url) as proxy:
+
+        def once(request: object) -> Fault | None:
+            path = getattr(request, "path", "")
+            if getattr(request, "method", "") == "GET" and "tokenizer%2Ejson" in path and not spoilt:
+                spoilt.append(path)
+                return Fault(flip=True)
+            return None
+
+        proxy.interfere = once
+        # The server answers only to its own name.
+        host = gcs.endpoint_url.partition("://")[2]
+        outcome = pod.init(f"{URI}?endpoint={proxy.endpoint_url}", WELLHEAD_MODE="download", no_proxy=host)
+    if not spoilt:
+        pytest.skip("the server refused the proxy's name")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "is not what the store says it is" in outcome.stderr
+    assert pod.files == contents(checkpoint)
+
+
+def test_a_prefix_is_a_folder(pod: Pod) -> None:
+    outcome = pod.init("gs://models/llam", WELLHEAD_MODE="download")
+    assert_refused(pod, outcome, 11, "gs://models/llam holds no objects. Check the path; names are case-sensitive.")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", "is no key file"),
+        ("nonsense", "is no key file"),
+        ('{"type": "external_account", "audience": "x"}', "is of type 'external_account'"),
+    ],
+)
+def test_a_key_that_is_none_is_named_and_not_shown(pod: Pod, key: Path, text: str, words: str) -> None:
+    key.write_text(text)
+    outcome = pod.init(URI)
+    assert outcome.exit_code == 19
+    assert outcome.sentence.startswith(f"The Google key file {key} {words}")
+    assert pod.is_untouched
+
+
+def test_a_key_that_is_not_mounted(pod: Pod) -> None:
+    outcome = pod.init(URI, GOOGLE_APPLICATION_CREDENTIALS="/var/secrets/none.json")
+    assert outcome.exit_code == 19
+    assert outcome.sentence.startswith("The Google key file /var/secrets/none.json cannot be read: No such file")
+
+
+STREAMING = """
+import sys
+from runai_model_streamer import SafetensorsStreamer, list_safetensors
+uri = sys.argv[1]
+paths = sorted(list_safetensors(uri))
+with SafetensorsStreamer() as streamer:
+    streamer.stream_files(paths)
+    for name, tensor in streamer.get_tensors():
+        print(name, tuple(tensor.shape), tensor.float().sum().item())
+"""
+
+
+def test_the_streamer_reads_with_the_environment_that_we_derive(pod: Pod, tmp_path: Path, checkpoint: Path) -> None:
+    """Both halves of it: Google's Python client lists, the C++ plug-in reads."""
+    pytest.importorskip("runai_model_streamer", reason="comes with the engine")
+    safetensors = pytest.importorskip("safetensors.torch")
+    assert pod.init(URI).exit_code == 0
+    found = engine_credentials(pod.plan, pod.destination, Settings(memory_dir=tmp_path), {})
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path), **found.streamer_environment()}
+    finished = subprocess.run(
+        [sys.executable, "-c", STREAMING, URI],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd="/",
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    expected = []
+    for path in sorted(checkpoint.glob("*.safetensors")):
+        for name, tensor in safetensors.load_file(path).items():
+            expected.append(f"{name} {tuple(tensor.shape)} {tensor.float().sum().item()}")
+    assert sorted(finished.stdout.splitlines()) == sorted(expected)
