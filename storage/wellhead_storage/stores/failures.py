@@ -41,6 +41,15 @@ _KEY_REASONS = {
     "TokenRefreshRequired": "the session token has expired",
     "RequestTimeTooSkewed": "this machine's clock differs from its own by more than 15 minutes",
     "AccessDenied": "these credentials may not read it",
+    "AuthenticationFailed": "key, signature or token do not belong to the storage account",
+    "AuthorizationFailure": "these credentials may not read it, or the account's firewall lets nobody in from here",
+    "AuthorizationPermissionMismatch": "these credentials lack the role Storage Blob Data Reader",
+    "PublicAccessNotPermitted": "nobody may read it without credentials",
+}
+_WHAT_TO_CHECK = {
+    "s3": "Check the secret on the service account and the bucket's policy (s3:ListBucket, s3:GetObject).",
+    "gs": "Check the secret on the service account, and that it has the role Storage Object Viewer.",
+    "az": "Check the secret on the service account, and that it may list and read the container.",
 }
 _DETAILS = (
     ("dns error", "its host name cannot be resolved", "Check the endpoint's host name."),
@@ -61,6 +70,11 @@ def explain(error: Exception, location: str) -> WellheadError:
 
     if code == "NoSuchBucket":
         return ObjectNotFound(f"The bucket of {location} does not exist.", "Check the bucket name and endpoint.")
+    if code == "ContainerNotFound":
+        return ObjectNotFound(f"The container of {location} does not exist.", "Check container and account.")
+    if "Invalid Access Key" in text or "Unable to decode service account" in text:
+        # The rest of its text may show parts of the key.
+        return InvalidConfiguration(f"The key for {location} is not one.", "Correct the secret on the service account.")
     if isinstance(error, PreconditionError) or status == 412:
         return IntegrityError(
             f"{location} was replaced while it was being read.", "Start again once the upload is finished."
@@ -111,7 +125,7 @@ def _denied(location: str, code: str, status: int) -> AccessDenied:
     reason = _KEY_REASONS.get(code, f"status {status or 403}{', ' + code if code else ''}")
     return AccessDenied(
         f"The store refuses access to {location}: {reason}.",
-        "Check the secret on the service account and the bucket's policy (s3:ListBucket, s3:GetObject).",
+        _WHAT_TO_CHECK[location.partition("://")[0] if location.startswith(("gs", "az")) else "s3"],
     )
 
 

@@ -1,0 +1,163 @@
+"""`az://` against Azurite: downloads with a key, a SAS, and what is refused; streams as far as the initializer goes.
+
+The released streamer cannot reach an emulator (its C++ half is compiled without), so what it would get is asserted.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.storage.pod import Pod, assert_refused, contents
+from tests.support.azurite import ACCOUNT, KEY, Azurite, azurite
+from tests.support.counting_proxy import Fault, Request, counting_proxy
+from wellhead_runtime.engine_credentials import engine_credentials
+from wellhead_storage.credentials.azure import AzureConnection
+from wellhead_storage.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+URI = f"az://models@{ACCOUNT}/llama"
+
+
+@pytest.fixture(scope="module")
+def azure(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[Azurite]:
+    blob = pytest.importorskip("azure.storage.blob")
+    with azurite(tmp_path_factory.mktemp("azure") / "server") as server:
+        with blob.BlobServiceClient(server.endpoint_url, credential=KEY) as client:
+            client.create_container("models")
+        server.put_folder("models", "llama", checkpoint)
+        server.put("models", "llama-2/config.json", b"{}")
+        yield server
+
+
+@pytest.fixture
+def pod(new_pod: Callable[[], Pod], azure: Azurite) -> Pod:
+    made = new_pod()
+    for name in [name for name in made.environment if name.startswith(("AWS_", "S3_"))]:
+        del made.environment[name]
+    # KServe's secret for Azure gives these.
+    made.environment |= {"AZURE_SERVICE_URL": azure.endpoint_url, "AZURE_STORAGE_ACCESS_KEY": KEY}
+    return made
+
+
+def sas_token(permission: str = "rl") -> str:
+    blob = pytest.importorskip("azure.storage.blob")
+    return str(
+        blob.generate_account_sas(
+            ACCOUNT,
+            KEY,
+            blob.ResourceTypes(container=True, object=True),
+            blob.AccountSasPermissions.from_string(permission),
+            datetime.now(UTC) + timedelta(hours=1),
+        )
+    )
+
+
+SPELLINGS = [
+    URI,
+    "az://models/llama",
+    f"abfss://models@{ACCOUNT}.dfs.core.windows.net/llama",
+    f"https://{ACCOUNT}.blob.core.windows.net/models/llama",
+]
+
+
+@pytest.mark.parametrize("uri", SPELLINGS)
+def test_every_spelling_is_downloaded(pod: Pod, checkpoint: Path, uri: str) -> None:
+    outcome = pod.init(uri, WELLHEAD_MODE="download", AZURE_STORAGE_ACCOUNT_NAME=ACCOUNT)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+    assert pod.plan.resolved == (URI if uri != "az://models/llama" else uri)
+
+
+def test_a_download_with_a_sas(pod: Pod, checkpoint: Path) -> None:
+    token = sas_token()
+    outcome = pod.init(URI, WELLHEAD_MODE="download", AZURE_STORAGE_ACCESS_KEY="", AZURE_STORAGE_SAS_TOKEN=f"?{token}")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+    assert token.rpartition("sig=")[2][:20] not in outcome.stderr
+
+
+def test_a_stream_seals_the_key(pod: Pod) -> None:
+    outcome = pod.init(URI)
+    assert outcome.exit_code == 0, outcome.stderr
+    plan = pod.plan
+    assert (plan.mode, plan.weights.uri) == ("stream", "az://models/llama")
+    assert isinstance(plan.connection, AzureConnection)
+    assert (plan.connection.account, plan.credentials.handoff) == (ACCOUNT, "sealed")
+    everything = b"".join(contents(pod.destination).values()).decode("latin-1")
+    assert KEY not in everything + outcome.stderr
+
+
+@pytest.mark.parametrize("kind", ["key", "sas"])
+def test_the_streamer_gets_account_and_secret(pod: Pod, tmp_path: Path, kind: str) -> None:
+    token = sas_token()
+    secret = {"AZURE_STORAGE_ACCESS_KEY": "", "AZURE_STORAGE_SAS_TOKEN": token} if kind == "sas" else {}
+    assert pod.init(URI, **secret).exit_code == 0
+    settings = Settings(service_account_token=pod.token, memory_dir=tmp_path)
+    variables = engine_credentials(pod.plan, pod.destination, settings, {}).streamer_environment()
+    expected = {"AZURE_STORAGE_SAS_TOKEN": token} if kind == "sas" else {"AZURE_STORAGE_ACCOUNT_KEY": KEY}
+    assert variables == {"AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, **expected}
+
+
+def test_wrong_bytes_are_noticed_by_md5(pod: Pod, azure: Azurite, checkpoint: Path) -> None:
+    spoilt: list[str] = []
+
+    def once(request: Request) -> Fault | None:
+        if request.method == "GET" and request.path.endswith("/tokenizer.json") and not spoilt:
+            spoilt.append(request.path)
+            return Fault(flip=True)
+        return None
+
+    server, _, account = azure.endpoint_url.rpartition("/")
+    with counting_proxy(server) as proxy:
+        proxy.interfere = once
+        outcome = pod.init(URI, WELLHEAD_MODE="download", AZURE_SERVICE_URL=f"{proxy.endpoint_url}/{account}")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert "tokenizer.json is not what the store says it is: fetching it again" in outcome.stderr
+    assert pod.files == contents(checkpoint)
+
+
+def test_a_prefix_is_a_folder(pod: Pod) -> None:
+    outcome = pod.init(f"az://models@{ACCOUNT}/llam")
+    assert_refused(pod, outcome, 11, "az://models/llam holds no objects. Check the path; names are case-sensitive.")
+
+
+def test_a_container_that_is_not_there(pod: Pod) -> None:
+    outcome = pod.init(f"az://none@{ACCOUNT}/llama")
+    assert outcome.exit_code == 11
+    assert outcome.sentence.startswith("The container of az://none/llama does not exist.")
+
+
+REFUSED = {
+    "a wrong key": {"AZURE_STORAGE_ACCESS_KEY": "d3Jvbmc="},
+    "a wrong signature": {
+        "AZURE_STORAGE_ACCESS_KEY": "",
+        "AZURE_STORAGE_SAS_TOKEN": "sv=2023-11-03&ss=b&srt=co&sp=rl&se=2030-01-01T00:00:00Z&sig=d3Jvbmc%3D",
+    },
+    "nothing": {"AZURE_STORAGE_ACCESS_KEY": "", "AZURE_STORAGE_ANONYMOUS": "true"},
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_who_may_not_read(pod: Pod, case: str) -> None:
+    outcome = pod.init(URI, **REFUSED[case])
+    assert outcome.exit_code == 12, outcome.stderr
+    assert outcome.sentence.startswith("The store refuses access to az://models/llama")
+    assert pod.is_untouched
+
+
+def test_a_key_that_is_none(pod: Pod) -> None:
+    outcome = pod.init(URI, AZURE_STORAGE_ACCESS_KEY="not base64!")
+    assert outcome.exit_code == 19
+    assert "not base64!" not in outcome.stderr
+
+
+def test_an_account_must_be_named(pod: Pod) -> None:
+    outcome = pod.init("az://models/llama", AZURE_SERVICE_URL="")
+    assert outcome.exit_code == 19
+    assert outcome.sentence.startswith("The Azure storage account is not named.")
