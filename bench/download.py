@@ -20,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,6 +33,7 @@ from bench.netns import Link, NetworkError, linked_namespaces
 from bench.static_s3 import ServerError, static_s3
 
 BUCKET, FOLDER = "models", "bench"
+_PREFIX = "wellhead-bench-"
 _TENSORS = 32  # in each shard
 
 
@@ -102,8 +103,8 @@ def _positive(text: str) -> int:
 def _measure_all(options: argparse.Namespace) -> int:
     figures = {"conditions": _conditions(options), "runs": []}
     with ExitStack() as stack:
-        data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wellhead-bench-", dir=options.data)))
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wellhead-bench-", dir=options.dest)))
+        data = stack.enter_context(_folder(options.data))
+        scratch = stack.enter_context(_folder(options.dest))
         source = data / BUCKET / FOLDER
         _note(f"writing {options.size} MiB in {options.shards} shards")
         _make_checkpoint(source, options)
@@ -117,6 +118,16 @@ def _measure_all(options: argparse.Namespace) -> int:
             if options.json:
                 options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder; first of all those of runs that were killed outright are removed."""
+    for left in parent.glob(f"{_PREFIX}*-*"):
+        if not Path("/proc", left.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent) as name:
+        yield Path(name)
 
 
 def _make_checkpoint(folder: Path, options: argparse.Namespace) -> None:

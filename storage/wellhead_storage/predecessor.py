@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from wellhead_storage.download.staging import read_local_manifest
@@ -43,8 +44,18 @@ def remove_stale(destination: Path, earlier: set[str], current: set[str]) -> Non
     """Remove the files of an earlier edition that the current one does not have."""
     with disk_errors(destination):
         for name in earlier - current:
-            safe_target(destination, name).unlink(missing_ok=True)
+            path = safe_target(destination, name)
+            path.unlink(missing_ok=True)
+            _remove_empty(path.parent, destination)
         (destination / _EARLIER).unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    """Where a folder was, the new edition may have a file."""
+    with suppress(OSError):  # it holds something else, or is gone
+        while folder != top:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _remembered(path: Path) -> set[str]:

@@ -1,7 +1,7 @@
 """Trying again: one policy for every request that a store may refuse for a while.
 
-stamina does it, exponentially and with jitter. obstore has retried a request by itself before that (`stores/client.py`),
-within a second or so.
+stamina does it, exponentially and with jitter. obstore has retried a request by itself before that,
+within a second or so (`stores/client.py`).
 """
 
 from __future__ import annotations

@@ -166,9 +166,16 @@ def as_user(number: int) -> list[str]:
     return ["setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups", "--"]
 
 
-def assert_refused(pod: Pod, outcome: Outcome, code: int, sentence: str) -> None:
-    """It ended soon, with this code, with this sentence alone, and left nothing behind."""
+def assert_refused(pod: Pod, outcome: Outcome, code: int, sentence: str, *, resumable: bool = False) -> None:
+    """It ended soon, with this code, with this sentence alone, and left nothing behind.
+
+    Or, where it is `resumable`, nothing but what the next run goes on from.
+    """
     assert (outcome.exit_code, outcome.sentence) == (code, sentence)
     assert "Traceback" not in outcome.stderr
     assert outcome.seconds < 15
-    assert pod.is_untouched
+    if resumable:
+        assert pod.files == {}
+        assert {name.partition("/")[0] for name in pod.own_files} == {"partial", "partial.jsonl"}
+    else:
+        assert pod.is_untouched

@@ -24,6 +24,9 @@ def pytorch(model: Model) -> None:
     model.put("pytorch_model.bin", b"weights")
 
 
+ADAPTER = "an adapter"
+
+
 def gguf(model: Model) -> None:
     model.delete(INDEX, *model.shards)
     model.put("model-Q4_K_M.gguf", b"GGUF")
@@ -90,7 +93,7 @@ OBSTACLES: dict[str, tuple[Callable[[Model], None], dict[str, str], str]] = {
         {},
         "UltravoxModel needs weight files that vLLM's streaming loader does not read",
     ),
-    "an adapter": (adapter, {}, "it is a LoRA adapter, which vLLM reads from a directory"),
+    ADAPTER: (adapter, {}, "it is a LoRA adapter, which vLLM reads from a directory"),
     "a subfolder": (
         in_subfolder,
         {},
@@ -149,12 +152,28 @@ def test_auto_downloads_what_cannot_be_streamed(ends: dict[str, Ends], case: str
     assert pod.own_files == ["manifest.json", "plan.json"]
 
 
-@pytest.mark.parametrize("case", OBSTACLES)
+@pytest.mark.parametrize("case", [case for case in OBSTACLES if case != ADAPTER])
 def test_stream_is_refused_where_it_cannot_work(ends: dict[str, Ends], case: str) -> None:
     model, reason = ends[case].model, OBSTACLES[case][2]
     pod, outcome = ends[case].stream
     assert outcome.exit_code == 14
     assert outcome.sentence == f"{model.uri} cannot be streamed: {reason}. Use mode auto or download."
+    assert pod.is_untouched
+
+
+def test_an_adapter_is_downloaded_although_its_model_is_to_be_streamed(ends: dict[str, Ends]) -> None:
+    """It is the second pair of a call whose variables are those of the model."""
+    pod, outcome = ends[ADAPTER].stream
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (pod.plan.mode, pod.plan.reasons) == ("download", (OBSTACLES[ADAPTER][2],))
+    assert pod.files["adapter_model.safetensors"] == one_tensor("lora_A.weight")
+
+
+def test_the_wrapper_refuses_an_adapter(pod: Pod, model: Model) -> None:
+    adapter(model)
+    outcome = pod.init(f"runai_streamer://{model.uri}")
+    assert outcome.exit_code == 14
+    assert OBSTACLES[ADAPTER][2] in outcome.sentence
     assert pod.is_untouched
 
 

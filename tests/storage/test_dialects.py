@@ -12,7 +12,9 @@ from tests.storage.model import Model
 from tests.storage.pod import Pod
 from tests.storage.signed import put_policy
 from tests.support.counting_proxy import counting_proxy
+from tests.support.expect import a
 from tests.support.seaweedfs import SeaweedFS
+from wellhead_storage.credentials.s3 import S3Connection
 
 S3_VARIABLES = (
     "AWS_ACCESS_KEY_ID",
@@ -52,8 +54,7 @@ def test_openshift_ai_connection(pod: Pod, llama: Model, store: SeaweedFS) -> No
 def test_endpoint_in_the_uri(pod: Pod, llama: Model, store: SeaweedFS) -> None:
     uri = f"{llama.uri}?endpoint={store.endpoint_url}&defaultRegion=eu-west-3"
     assert streams(pod, uri, only(store, *KEYS, AWS_ENDPOINT_URL="http://127.0.0.1:1"))
-    assert pod.plan.connection is not None
-    assert pod.plan.connection.region == "eu-west-3"
+    assert a(S3Connection, pod.plan.connection).region == "eu-west-3"
     assert pod.plan.weights.uri == llama.uri
 
 
@@ -75,8 +76,7 @@ def test_storage_config(pod: Pod, llama: Model, store: SeaweedFS) -> None:
 def test_a_host_name_as_endpoint_is_addressed_by_path(pod: Pod, llama: Model, store: SeaweedFS) -> None:
     port = urlsplit(store.endpoint_url).port
     assert streams(pod, llama.uri, only(store, *KEYS, AWS_ENDPOINT_URL=f"http://localhost:{port}"))
-    assert pod.plan.connection is not None
-    assert not pod.plan.connection.bucket_in_host
+    assert not a(S3Connection, pod.plan.connection).bucket_in_host
 
 
 def test_anonymous_requests_are_not_signed(pod: Pod, llama: Model, store: SeaweedFS) -> None:

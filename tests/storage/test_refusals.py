@@ -253,7 +253,7 @@ def test_a_store_that_stays_busy_is_given_up(pod: Pod, stub: StubS3) -> None:
 
 def test_a_store_without_ranges_is_refused(pod: Pod, stub: StubS3) -> None:
     stub.objects, stub.ignores_ranges = [("llama/config.json", b"{}")], True
-    outcome = pod.init(LLAMA, **stub.environment)
+    outcome = pod.init(LLAMA, WELLHEAD_RETRY_TIMEOUT="1", **stub.environment)
     assert outcome.exit_code == 16
     assert "s3://models/llama/config.json" in outcome.sentence
     assert pod.is_untouched

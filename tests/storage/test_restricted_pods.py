@@ -89,7 +89,7 @@ def test_a_token_that_may_not_be_read_is_named(nobodys: Pod, llama: Model, mode:
     sentence = (
         f"The service-account token {nobodys.token} cannot be read: Permission denied. Check the pod's securityContext."
     )
-    assert_refused(nobodys, nobodys.init(llama.uri, WELLHEAD_MODE=mode), 21, sentence)
+    assert_refused(nobodys, nobodys.init(llama.uri, WELLHEAD_MODE=mode), 21, sentence, resumable=True)
 
 
 @needs_root
@@ -113,7 +113,7 @@ def test_a_file_in_place_of_the_volume_is_refused(pod: Pod, llama: Model) -> Non
     pod.destination.write_text("a file")
     outcome = pod.init(llama.uri)
     assert outcome.exit_code == 19
-    assert outcome.sentence.startswith(f"{pod.destination} cannot be written")
+    assert outcome.sentence.startswith(f"{pod.destination}/.wellhead cannot be written as user ")
     assert pod.destination.read_text() == "a file"
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_fit_is_refused_before_its_first_byte(pod: Pod, llama: Model
             f"The model needs 0.6 MiB and {pod.destination} has 0.2 MiB left. "
             "Give the volume more room, or stream the model (wellhead.dev/mode: stream)."
         )
-        assert_refused(pod, outcome, 15, sentence)
+        assert_refused(pod, outcome, 15, sentence, resumable=True)
         assert proxy.body_bytes < 16 << 10
 
 
@@ -153,7 +153,7 @@ def test_a_volume_that_others_fill_meanwhile_is_named(pod: Pod, llama: Model, st
             f"The volume of {pod.destination} is full (0.0 MiB left). "
             "Give the volume more room, or stream the model (wellhead.dev/mode: stream)."
         )
-        assert_refused(pod, outcome, 15, sentence)
+        assert_refused(pod, outcome, 15, sentence, resumable=True)
 
 
 def test_variables_of_services_are_nothing_to_speak_of(pod: Pod, llama: Model) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.storage.model import CONFIGURATION, INDEX, Model, header_of
 from tests.storage.pod import TOKEN, Pod, contents
 from tests.support.counting_proxy import CountingProxy, counting_proxy
+from tests.support.expect import a
+from wellhead_storage.credentials.s3 import S3Connection, S3Secret
 from wellhead_storage.credentials.seal import unseal
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def test_the_volume_holds_metadata_and_shards_without_their_tensors(pod: Pod, ll
 def test_the_plan_says_what_the_engine_needs(pod: Pod, llama: Model, store: SeaweedFS) -> None:
     assert pod.init(llama.uri).exit_code == 0
     plan = pod.plan
-    assert (plan.version, plan.mode, plan.loader) == ("1.0", "stream", "auto")
+    assert (plan.version, plan.mode, plan.loader) == ("1.1", "stream", "auto")
     assert (plan.uri, plan.resolved) == (llama.uri, llama.uri)
     assert plan.reasons == ("s3:// can be streamed", "the checkpoint is complete safetensors of one layout")
     assert (plan.weights.uri, plan.weights.layout) == (llama.uri, "safetensors")
@@ -57,8 +59,8 @@ def test_the_plan_says_what_the_engine_needs(pod: Pod, llama: Model, store: Seaw
     assert plan.weights.total_bytes == sum(map(len, llama.shards.values()))
     assert plan.weights.largest_tensor_bytes == 64 << 10
     assert (plan.weights.tensors, plan.weights.dtypes) == (9, {"BF16": 9})
-    assert plan.connection is not None
-    assert (plan.connection.endpoint_url, plan.connection.region) == (store.endpoint_url, store.region)
+    connection = a(S3Connection, plan.connection)
+    assert (connection.endpoint_url, connection.region) == (store.endpoint_url, store.region)
     assert (plan.credentials.handoff, plan.credentials.identity) == ("sealed", "static")
     assert plan.left == ()
     assert plan.phases.keys() == {"list", "survey", "publish"}
@@ -123,7 +125,7 @@ def test_no_secret_rests_on_the_volume_or_in_the_log(
 def test_the_sealed_credentials_open_with_the_pods_token(pod: Pod, llama: Model, store: SeaweedFS) -> None:
     assert pod.init(llama.uri).exit_code == 0
     sealed = (pod.destination / ".wellhead/credentials.sealed").read_bytes()
-    secret = unseal(sealed, TOKEN.encode(), pod.plan.weights.uri)
+    secret = a(S3Secret, unseal(sealed, TOKEN.encode(), pod.plan.weights.uri))
     assert secret.access_key_id.get_secret_value() == store.reader_access_key_id
     assert secret.secret_access_key.get_secret_value() == store.reader_secret_access_key
     assert secret.session_token is None

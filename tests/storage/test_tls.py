@@ -70,7 +70,7 @@ def test_a_download_leaves_no_copy_of_the_bundle(
     outcome = pod.init(llama.uri, WELLHEAD_MODE="download", **trusted)
     assert outcome.exit_code == 0, outcome.stderr
     assert pod.files == llama.files
-    assert pod.own_files == ["plan.json"]
+    assert pod.own_files == ["manifest.json", "plan.json"]
 
 
 @pytest.mark.usefixtures("llama")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import obstore
 from obstore.store import AzureStore
@@ -52,9 +52,9 @@ class Azurite:
             if path.is_file():
                 self.put(container, f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
 
-    def signed(self, container: str, key: str, method: str = "GET") -> str:
+    def signed(self, container: str, key: str, method: Literal["GET", "HEAD"] = "GET") -> str:
         """An address with a signature of its own."""
-        return obstore.sign(self.store(container), method, key, timedelta(hours=1))  # type: ignore[arg-type]
+        return obstore.sign(self.store(container), method, key, timedelta(hours=1))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from wellhead_runtime.machine import Machine
+from wellhead_storage.credentials.kinds import Secret
 from wellhead_storage.credentials.s3 import Identity, S3Connection, S3Credentials, S3Secret
 from wellhead_storage.plan import CredentialsTravel, Fetched, Left, Plan, PlannedFile, Weights
 
@@ -75,7 +76,7 @@ def make_credentials(identity: Identity = "static", secret: S3Secret | None = No
     return S3Credentials(connection=S3Connection(identity=identity, **link), secret=secret)
 
 
-def shown(secret: S3Secret | None) -> dict[str, str | None]:
+def shown(secret: Secret | None) -> dict[str, str | None]:
     """The clear values, for comparing."""
     assert secret is not None
     return {name: value.get_secret_value() if value else None for name, value in secret}

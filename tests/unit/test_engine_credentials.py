@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.expect import a
 from tests.unit.builders import CONNECTION, make_plan, make_secret, shown
 from wellhead_runtime.engine_credentials import engine_credentials
 from wellhead_storage.credentials.s3 import Identity, S3Credentials
@@ -34,7 +35,7 @@ class Pod:
 
     def credentials(self, plan: Plan | None = None, environment: dict[str, str] | None = None) -> S3Credentials:
         settings = Settings(service_account_token=self.token, memory_dir=self.memory)
-        return engine_credentials(plan or make_plan(), self.folder, settings, environment or {})
+        return a(S3Credentials, engine_credentials(plan or make_plan(), self.folder, settings, environment or {}))
 
     def reseal(self) -> None:
         sealed_path(self.folder).write_bytes(seal(SEALED, self.token.read_bytes().strip(), "s3://models/llama"))

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.checkpoint import tiny_checkpoint
+from tests.support.expect import a
 from tests.unit.memory_store import MemoryStore, of_folder
 from wellhead_storage import source as module
-from wellhead_storage.credentials.s3 import s3_credentials
+from wellhead_storage.credentials.s3 import S3Connection, S3Secret, s3_credentials
 from wellhead_storage.credentials.seal import unseal
 from wellhead_storage.errors import (
     AccessDenied,
@@ -127,14 +128,13 @@ def test_credentials_are_sealed_to_the_weights(made: Prepare) -> None:
     assert plan is not None
     assert (plan.credentials.handoff, plan.credentials.identity) == ("sealed", "static")
     secret = unseal(sealed_path(made.destination).read_bytes(), b"the token", URI)
-    assert secret.secret_access_key.get_secret_value() == "wJal"
+    assert a(S3Secret, secret).secret_access_key.get_secret_value() == "wJal"
 
 
 def test_the_query_is_kept_in_the_plan_and_out_of_the_weights(made: Prepare) -> None:
     plan = made.run(f"{URI}?region=eu-7")
     assert plan is not None
-    assert plan.connection is not None
-    assert (plan.uri, plan.weights.uri, plan.connection.region) == (f"{URI}?region=eu-7", URI, "eu-7")
+    assert (plan.uri, plan.weights.uri, a(S3Connection, plan.connection).region) == (f"{URI}?region=eu-7", URI, "eu-7")
 
 
 @pytest.mark.parametrize("variables", [{}, {"WELLHEAD_ENGINE": ""}, {"WELLHEAD_MODE": "download"}])

@@ -131,7 +131,7 @@ class _Fetch:
     def _stream(self, part: Part, writer: PartWriter) -> None:
         if not part.item.ranged:
             self._staging.count(part.start - writer.position)
-            writer.position = part.start
+            writer.start_over(part.start)
         length = None if part.end is None else part.end - writer.position
         with self._slot():
             try:

@@ -90,10 +90,10 @@ def pin_of(item: StoredObject) -> list[object]:
 def _load(path: Path) -> dict[str, Progress]:
     files: dict[str, Progress] = {}
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        if not lines or lines[0] != {"journal": _VERSION, "boot": _boot()}:
+        first, *lines = path.read_text().splitlines() or [""]
+        if json.loads(first) != {"journal": _VERSION, "boot": _boot()}:
             return {}
-        for line in lines[1:]:
+        for line in map(json.loads, lines):
             if "pin" in line:
                 files[line["pin"]] = Progress(list(line["of"]))
             elif "done" in line:

@@ -98,9 +98,9 @@ class Staging:
         path = safe_target(self._partial, item.name)
         with disk_errors(self.destination):
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._journal.add_pin(item)  # first: no part may count as done in a file that is emptied
             with path.open("wb") as file:
                 file.truncate(item.size)
-            self._journal.add_pin(item)
         return split([item])
 
     def _whole_size(self, item: StoredObject) -> bool:
@@ -178,13 +178,22 @@ class Staging:
         """Rename every staged file to its place; `config.json` becomes visible last."""
         with disk_errors(self.destination):
             if self._names:
-                (self.destination / _LAST).unlink(missing_ok=_LAST not in self.kept)
+                self._withdraw(_LAST)
             for name in sorted(self._names, key=lambda name: name == _LAST):
                 source, target = safe_target(self._partial, name), safe_target(self.destination, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.chmod(0o644)
                 source.replace(target)
         self._forget()
+
+    def _withdraw(self, name: str) -> None:
+        """Take a file out of its place until its turn to be published comes."""
+        if name in self.kept:
+            self.kept.remove(name)
+            self._names.append(name)
+            safe_target(self.destination, name).replace(safe_target(self._partial, name))
+        else:
+            safe_target(self.destination, name).unlink(missing_ok=True)
 
     def abandon(self, *, resumable: bool) -> None:
         """Remove what is unpublished, unless a next run can go on from it; and our own folder, if it is empty."""

@@ -54,8 +54,9 @@ class Workers:
 
         Raises:
             Exception: whatever the first failing job raised; the others are told to stop.
+            Stopped: the pool was abandoned by somebody else.
         """
-        futures = [self._pool.submit(job) for job in jobs]
+        futures = [self._submit(job) for job in jobs]
         pending: set[Future[T]] = set(futures)
         longest = _LONGEST_WAIT if every is None else min(every, _LONGEST_WAIT)
         ticked = time.monotonic()
@@ -63,7 +64,10 @@ class Workers:
             while pending:
                 done, pending = wait(pending, timeout=longest, return_when=FIRST_EXCEPTION)
                 for future in done:
-                    future.result()
+                    if not isinstance(future.exception(), Stopped):  # for a failure that is still to come
+                        future.result()
+                if pending:
+                    self.check()  # jobs that are cancelled unstarted never count as done
                 if pending and tick and every is not None and time.monotonic() - ticked >= every:
                     ticked = time.monotonic()
                     tick()
@@ -71,6 +75,13 @@ class Workers:
             self.abandon()
             raise
         return [future.result() for future in futures]
+
+    def _submit(self, job: Callable[[], T]) -> Future[T]:
+        try:
+            return self._pool.submit(job)
+        except RuntimeError:  # the pool was shut down
+            self.check()
+            raise
 
     def abandon(self) -> None:
         """Give up: nothing new starts, running jobs end at their next check."""

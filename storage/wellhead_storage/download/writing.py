@@ -61,6 +61,10 @@ class PartWriter:
         finally:
             os.close(self._descriptor)
 
+    def start_over(self, position: int) -> None:
+        """Go back to a position that was written already."""
+        self.position = self._released = self._flushed = position
+
     def write(self, chunk: Buffer) -> None:
         """Append a chunk at the position."""
         view = memoryview(chunk)

@@ -45,7 +45,7 @@ class GcsFolder(ObstoreFolder):
         for algorithm in ("crc32c", "md5"):
             if algorithm in found:
                 try:
-                    return Checksum(algorithm, base64.b64decode(found[algorithm], validate=True).hex())  # type: ignore[arg-type]
+                    return Checksum(algorithm, base64.b64decode(found[algorithm], validate=True).hex())
                 except binascii.Error:
                     continue
         return None
