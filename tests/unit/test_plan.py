@@ -127,7 +127,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "weights.total_bytes": {"weights": {"uri": "s3://a/b", "layout": "safetensors", "total_bytes": -1}},
     "weights.layout": {"weights": {"uri": "s3://a/b", "layout": "tar", "total_bytes": 1}},
     "credentials.handoff": {"credentials": {"handoff": "in the clear"}},
-    "connection.identity": {"connection": {"identity": "root"}},
+    "connection.s3.identity": {"connection": {"kind": "s3", "identity": "root"}},
     "weights.tensors": {"weights": {"uri": "s3://a/b", "layout": "none", "total_bytes": 0, "tensors": -1}},
     "fetched": {"fetched": None},
     "fetched.files": {"fetched": {"files": -1, "bytes": 0}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -150,14 +151,9 @@ def test_what_kserve_mounts_itself(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "gs://models/llama",
-        "az://models/llama",
-        "model-registry://m",
-        "hdfs://n/x",
-    ],
+    ["model-registry://m", "hdfs://n/x", "https://git.example/team/model.git"],
 )
-def test_what_this_release_does_not_serve(text: str) -> None:
-    with pytest.raises(InvalidUri, match=f"{text.partition('://')[0]}:// is not served by this release") as caught:
+def test_what_is_resolved_or_fetched_first_is_no_folder(text: str) -> None:
+    with pytest.raises(InvalidUri, match=f"{re.escape(text)} is no folder of a store by itself") as caught:
         open_store(parse(text), {})
     assert caught.value.exit_code == 10

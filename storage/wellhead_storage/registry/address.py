@@ -109,8 +109,8 @@ def _read(environment: Mapping[str, str]) -> _Variables:
         return environment.get(f"MODEL_REGISTRY_{name}", "").strip() or default
 
     scheme = value("SCHEME", "http").lower().removesuffix("://")
-    base = value("BASE_URL", "localhost:8080").rstrip("/")
-    base = base if "://" in base else f"{scheme}://{base}"
+    base = value("BASE_URL", "localhost:8080")
+    base = (base if "://" in base else f"{scheme}://{base}").rstrip("/")
     try:
         parts = urlsplit(base)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "@" not in parts.netloc

@@ -109,7 +109,8 @@ class _Resolution:
     def _by_name(self, name: str, path: str, **parameters: str) -> Named:
         """Look a name up; what comes back may be of another name, or be refused although it exists (`names.py`)."""
         spellings = [name, literally(name)] if is_pattern(name) else [name]
-        refusal = NothingFound("")
+        refusal: NothingFound | None = None
+        nearest = ""
         for spelling in spellings:
             try:
                 found = self._registry.get(Named, path, name=spelling, **parameters)
@@ -118,8 +119,8 @@ class _Resolution:
                 continue
             if found.name == name:
                 return found
-            refusal = NothingFound(f"the nearest is {found.name!r}")
-        raise refusal
+            nearest = f"the nearest is {found.name!r}"
+        raise NothingFound(nearest) if nearest or refusal is None else refusal
 
     def _absent(self, sentence: str, error: NothingFound) -> _ModelNotFound:
         words = str(error)
