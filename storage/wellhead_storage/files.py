@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wellhead_storage.errors import InsufficientSpace, InvalidConfiguration
+from wellhead_storage.paths import FOLDER
 
 _READABLE = 0o644  # the engine's container runs as another user
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -62,8 +63,9 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             left = free_bytes(folder) if folder.is_dir() else 0
+            model = folder.parent if folder.name == FOLDER else folder
             raise InsufficientSpace(
-                f"The volume of {folder} is full ({in_gib(left)} left).",
+                f"The volume of {model} is full ({in_gib(left)} left).",
                 "Give the volume more room, or stream the model (wellhead.dev/mode: stream).",
             ) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:

@@ -43,7 +43,7 @@ def resolve(registry: FakeRegistry, text: str, settings: Settings = SETTINGS, **
 
 def resolved(registry: FakeRegistry, text: str, **environment: str) -> str:
     """Only where it leads to."""
-    return str(replace(resolve(registry, text, **environment).uri, query=(), forced_stream=False))
+    return str(replace(resolve(registry, text, SETTINGS, **environment).uri, query=(), forced_stream=False))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_proxy_that_refuses(registry: FakeRegistry, status: int, tokened: bool
     registry.failures = [(status, "Unauthorized\n")]
     variables = {"MODEL_REGISTRY_TOKEN": "s3cret-token"} if tokened else {}
     with pytest.raises(AccessDenied, match=f"status {status}") as caught:
-        resolve(registry, "llama", **variables)
+        resolve(registry, "llama", SETTINGS, **variables)
     assert caught.value.exit_code == 12
     assert ("the token is not accepted" in caught.value.problem) == tokened
     assert "s3cret-token" not in str(caught.value)

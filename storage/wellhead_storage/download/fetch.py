@@ -56,8 +56,6 @@ def fetch(
     resumed = staging.resumed
     missing = staging.expect(wanted)
     needed = sum(part.length or 0 for part in missing)
-    if needed:
-        require_space(staging.destination, needed)
     if staging.resumed > resumed:
         log.info("resuming: %s are here already", in_gib(staging.resumed - resumed))
     _Fetch(store, staging, transfer, workers, missing).run(beside, needed, show=large)
@@ -87,7 +85,7 @@ class _Fetch:
         def tick() -> None:
             arrived = self._staging.received - before
             meter.show(self._staging.resumed + arrived)
-            require_space(self._staging.destination, needed - arrived)
+            require_space(self._staging.destination, min(needed - arrived, self._staging.lacking(self._missing)))
 
         try:
             self._workers.run(jobs, every=meter.every, tick=tick)

@@ -25,7 +25,8 @@ def locked(destination: Path, check: Callable[[], None] = lambda: None) -> Itera
     system has `flock` (NFS 4 and most CSI file systems do); where it has none, the work goes on without.
     """
     with disk_errors(destination):
-        (destination / FOLDER).mkdir(parents=True, exist_ok=True)
+        destination.mkdir(parents=True, exist_ok=True)  # by itself: a file in its place is called by its name
+        (destination / FOLDER).mkdir(exist_ok=True)
     said = float("-inf")
     while (descriptor := _try(destination / _LOCK)) is None:
         check()

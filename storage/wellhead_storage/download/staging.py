@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from wellhead_storage.download.allocating import allocate
 from wellhead_storage.download.journal import Journal
 from wellhead_storage.download.parts import Part, split
 from wellhead_storage.download.writing import PartWriter
-from wellhead_storage.files import disk_errors
+from wellhead_storage.files import disk_errors, require_space
 from wellhead_storage.manifest import MANIFEST_NAME, Manifest, ManifestFile, parse_manifest
 from wellhead_storage.paths import FOLDER, safe_target
 from wellhead_storage.stores.interface import StoredObject
@@ -24,6 +25,7 @@ PARTIAL = Path(FOLDER) / "partial"
 UNPACKED = Path(FOLDER) / "unpacked"
 _JOURNAL = Path(FOLDER) / "partial.jsonl"
 _LAST = "config.json"
+_BLOCK = 512  # of `st_blocks`, whatever the file system
 
 
 class Staging:
@@ -75,8 +77,12 @@ class Staging:
 
         Returns:
             The parts that are not on the disk yet.
+
+        Raises:
+            InsufficientSpace: they cannot fit; nothing is created then.
         """
         missing: list[Part] = []
+        fresh: list[StoredObject] = []
         with disk_errors(self.destination):
             for item in items:
                 if self._in_place(item):
@@ -90,8 +96,18 @@ class Staging:
                     self.resumed += item.size - sum(part.length or 0 for part in parts)
                     missing += parts or ([] if known.verified else [Part(item, item.size, 0)])
                 else:
-                    missing += self.start_over(item)
+                    missing += split([item])
+                    fresh.append(item)
+            require_space(self.destination, min(self.lacking(missing), sum(part.length or 0 for part in missing)))
+            for item in fresh:
+                self.start_over(item)
         return missing
+
+    def lacking(self, parts: Iterable[Part]) -> int:
+        """Bytes of room that the files of these parts still need, beyond what the volume has reserved for them."""
+        paths = {part.item: safe_target(self._partial, part.item.name) for part in parts}
+        blocks = {item: path.stat().st_blocks * _BLOCK if path.is_file() else 0 for item, path in paths.items()}
+        return sum(max(0, item.size - reserved) for item, reserved in blocks.items())
 
     def start_over(self, item: StoredObject) -> list[Part]:
         """Begin a file afresh, and return all its parts."""
@@ -100,7 +116,7 @@ class Staging:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._journal.add_pin(item)  # first: no part may count as done in a file that is emptied
             with path.open("wb") as file:
-                file.truncate(item.size)
+                allocate(file.fileno(), item.size)
         return split([item])
 
     def _whole_size(self, item: StoredObject) -> bool:

@@ -89,6 +89,11 @@ def explain(error: Exception, location: str) -> WellheadError:
             f"{location} came as another range than the one asked for.",
             "Check the proxy or cache in front of the store.",
         )
+    if "Received non-partial response" in text:
+        return IntegrityError(
+            f"{location} came whole where a part was asked for.",
+            "Use a store that serves ranges, or check the proxy or cache in front of it.",
+        )
     if "error following redirect" in text:  # more than ten of them
         return InvalidConfiguration(
             f"The store of {location} redirects in a circle.", "Check the endpoint, and the proxy in front of it."

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _PAGE = 1000
-_CHUNK = 1024 * 1024
+# A chunk stays in the processor's cache on its way to the file, which over plain HTTP saves a tenth of the time. With
+# TLS every chunk costs a hand-over between threads that is worth more.
+_CHUNK, _CHUNK_TLS = 256 * 1024, 1024 * 1024
 
 
 class ObstoreFolder:
@@ -33,6 +35,8 @@ class ObstoreFolder:
         self.uri = uri
         self._store = store
         self._prefix = prefix
+        options = getattr(store, "client_options", None) or {}
+        self._chunk = _CHUNK if options.get("allow_http") else _CHUNK_TLS
         self._single = False  # the URI names one object instead of a folder
 
     @property
@@ -76,7 +80,7 @@ class ObstoreFolder:
             if item.etag:
                 options["if_match"] = item.etag
             answer = obstore.get(self._store, self._key(item.name), options=options)  # type: ignore[arg-type]
-            for chunk in answer.stream(min_chunk_size=_CHUNK):
+            for chunk in answer.stream(min_chunk_size=self._chunk):
                 got += len(chunk)
                 yield chunk
         except CLIENT_ERRORS as error:
