@@ -12,7 +12,7 @@ from wellhead_storage.stores.interface import Algorithm, Checksum
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_BLOCK = 4 * 1024 * 1024
+_BLOCK = 256 * 1024  # every worker has one
 
 
 class Digest(Protocol):
