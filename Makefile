@@ -22,7 +22,7 @@ demo: $(VENV)/.engine ## Stream a real model from a real object store into real 
 	@$(BIN)/python -m bench.demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: $(VENV)/.engine system-tools ## Everything: unit, storage, containers, real vLLM
+test: $(VENV)/.engine $(VENV)/.azurite system-tools ## Everything: unit, storage, containers, real vLLM
 	$(PYTEST) -m "not engine"
 	$(PYTEST) -m engine -s
 
@@ -31,7 +31,7 @@ unit: $(VENV)/.dev ## The tests that need neither a server nor an engine (second
 	$(PYTEST) tests/unit
 
 .PHONY: storage
-storage: $(VENV)/.dev ## The tests against a real object store
+storage: $(VENV)/.dev $(VENV)/.azurite ## The tests against real stores
 	$(PYTEST) tests/storage
 
 .PHONY: journey
@@ -97,6 +97,22 @@ $(VENV)/.dev: $(VENV)/bin/python requirements/initializer.txt requirements/dev.t
 	@echo "Installing the development tools into $(VENV)"
 	$(PIP) install --no-deps -r requirements/initializer.txt -r requirements/dev.txt
 	$(PIP) install --no-deps -e .
+	@touch $@
+
+AZURITE := requirements/azurite/package.json requirements/azurite/package-lock.json requirements/azurite/.npmrc
+$(VENV)/.azurite: $(VENV)/bin/python $(AZURITE)
+	@if ! command -v npm >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Node.js and npm with apt-get"; \
+	    apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends nodejs npm >/dev/null; \
+	  else \
+	    echo "The tests against Azure's emulator need Node.js 20 or newer, with npm." >&2; exit 1; \
+	  fi; \
+	fi
+	@echo "Installing Azurite into $(VENV)"
+	@mkdir -p $(VENV)/azurite
+	@cp $(AZURITE) $(VENV)/azurite
+	cd $(VENV)/azurite && npm ci --no-audit --no-fund --ignore-scripts --silent
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt

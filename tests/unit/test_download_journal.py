@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from wellhead_storage.download import journal as module
 from wellhead_storage.download.journal import Journal
-from wellhead_storage.download.parts import PART_BYTES, split
+from wellhead_storage.download.parts import PART_BYTES, Part, split
 from wellhead_storage.stores.interface import Checksum, StoredObject
 
 BIG = StoredObject("folder/größe\u2028.bin", 3 * PART_BYTES, etag='"v1"')
@@ -107,10 +107,12 @@ def test_lines_of_many_threads_stay_apart(path: Path) -> None:
     journal.rewrite()
     journal.add_pin(item)
     parts = split([item])
-    threads = [
-        threading.Thread(target=lambda mine=parts[number::8]: [journal.add_done(part) for part in mine])
-        for number in range(8)
-    ]
+
+    def work(mine: list[Part]) -> None:
+        for part in mine:
+            journal.add_done(part)
+
+    threads = [threading.Thread(target=work, args=(parts[number::8],)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

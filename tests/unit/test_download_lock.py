@@ -16,6 +16,7 @@ import pytest
 from wellhead_storage.download import lock as module
 from wellhead_storage.download.lock import locked
 from wellhead_storage.errors import InvalidConfiguration
+from wellhead_storage.logs import log
 
 HOLDER = """
 import sys, time
@@ -112,7 +113,7 @@ def test_a_file_in_place_of_the_folder_is_called_by_its_name(folder: Path) -> No
 def test_the_waiting_line_is_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SAY_EVERY", 0.0)
     said: list[str] = []
-    monkeypatch.setattr(module.log, "info", lambda text, *_: said.append(text))
+    monkeypatch.setattr(log, "info", lambda text, *_: said.append(text))
 
     def check() -> None:
         if len(said) >= 3:

@@ -26,9 +26,8 @@ def folder(tmp_path: Path) -> Path:
         uri="s3://b/m", layout="safetensors", total_bytes=3, files=(PlannedFile(name=next(iter(OLD)), size=3),)
     )
     write_plan(tmp_path, make_plan(weights=weights))
-    manifest = Manifest(
-        kind="download", source="s3://b/m", asked="s3://b/m", files=[ManifestFile(name=name, size=3) for name in OLD]
-    )
+    files = tuple(ManifestFile(name=name, size=3) for name in OLD)
+    manifest = Manifest(kind="download", source="s3://b/m", asked="s3://b/m", files=files)
     (tmp_path / MANIFEST_NAME).write_text(manifest.model_dump_json())
     return tmp_path
 
