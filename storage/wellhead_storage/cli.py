@@ -16,8 +16,9 @@ def init(
 ) -> None:
     """Prepare a model: decide to stream or to download, check it, fetch what is needed, write the load plan.
 
-    SRC is a model URI (s3://bucket/path, a path, runai_streamer://…), DEST the folder to prepare. Settings come
-    from WELLHEAD_* variables, credentials from the variables that KServe injects.
+    SRC is a model URI (s3://, gs://, az://, hf://, https://, model-registry://, a path, …; runai_streamer:// in front
+    of one demands streaming), DEST the folder to prepare. Settings come from WELLHEAD_* variables, credentials from
+    the variables that KServe injects.
     """
     if len(pairs) % 2:
         raise typer.BadParameter("give SRC DEST in pairs", param_hint="SRC DEST")

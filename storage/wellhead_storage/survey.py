@@ -17,6 +17,7 @@ from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.errors import IncompleteCheckpoint, ObjectNotFound
 from wellhead_storage.inventory import Inventory, classify, drop_markers
+from wellhead_storage.manifest import MANIFEST_NAME, PROGRESS_NAME
 from wellhead_storage.paths import refuse_collisions, refuse_doubles, safe_target
 from wellhead_storage.retrying import persist
 from wellhead_storage.safetensors_header import (
@@ -57,10 +58,16 @@ def list_objects(store: Store, destination: Path) -> list[StoredObject]:
     Raises:
         ObjectNotFound: there are none.
         IntegrityError: a key that would leave the destination, is file and folder at once, or stands for two files.
+        IncompleteCheckpoint: the folder is a mirror in the making.
     """
     objects = drop_markers(store.objects())
     if not objects:
         raise ObjectNotFound(f"{store.uri.location} holds no objects.", "Check the path; names are case-sensitive.")
+    names = {item.name for item in objects}
+    if PROGRESS_NAME in names and MANIFEST_NAME not in names:
+        raise IncompleteCheckpoint(
+            f"{store.uri.location} is a mirror that is not finished.", "Run `wellhead mirror` again, until it ends."
+        )
     for item in objects:
         safe_target(destination, item.name)
     refuse_collisions(item.name for item in objects)

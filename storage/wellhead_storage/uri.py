@@ -44,9 +44,10 @@ STREAMABLE: frozenset[Kind] = frozenset({"s3", "gs", "az"})
 """Kinds of store that the Run:ai streamer reads by itself."""
 
 _SIGNED_QUERIES: frozenset[Kind] = frozenset({"http", "delegated"})  # a web address carries its signature there
+_SIGNATURES = {"sig", "x-amz-signature", "x-goog-signature"}  # of Azure, S3 and GCS; they are credentials
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
-_AZURE_HOST = re.compile(r"([a-z0-9-]{3,24})\.(?:blob|dfs)\.[a-z0-9.-]+", re.IGNORECASE)
+_AZURE_HOST = re.compile(r"[a-z0-9-]{3,24}\.blob\.[a-z0-9.-]+", re.IGNORECASE)
 # What kserve_storage takes for Azure Files; other clouds' hosts are plain HTTP to it, and so to us.
 _AZURE_FILES_HOST = re.compile(
     r"[a-z0-9-]{3,24}\.(?:file\.core\.windows\.net|z[0-9]{1,2}\.file\.storage\.azure\.net)", re.IGNORECASE
@@ -141,17 +142,19 @@ def parse(text: str) -> StorageUri:
     except InvalidUri:
         stable = False
     if not stable:
-        raise InvalidUri(f"{text!r} is ambiguous: its normal form is {str(uri)!r}.", "Rename the folder.")
+        shown, normal = uri.as_asked(text), uri.public
+        raise InvalidUri(f"{shown!r} is ambiguous: its normal form is {normal!r}.", "Rename the folder.")
     return uri
 
 
 def _parse(text: str) -> StorageUri:
     if not text.strip():
         raise InvalidUri("The model URI is empty.", "Give storageUri something like s3://bucket/models/llama.")
+    without_query = text.partition("?")[0]
     if _CONTROL.search(text):
-        raise InvalidUri(f"The model URI {text!r} contains control characters.", "Remove them.")
+        raise InvalidUri(f"The model URI {without_query!r} contains control characters.", "Remove them.")
     if _SURROGATE.search(text):
-        raise InvalidUri(f"The model URI {text!r} is not valid UTF-8.", "Write it in UTF-8.")
+        raise InvalidUri(f"The model URI {without_query!r} is not valid UTF-8.", "Write it in UTF-8.")
     text = text.strip()
     if text.startswith("/"):
         return _file(text)
@@ -173,7 +176,22 @@ def _parse(text: str) -> StorageUri:
     if kind == "file":
         return _file(rest if rest.startswith("/") else f"/{rest}")
     body, query = _split_query(rest, kind)
+    if kind in STREAMABLE or (kind == "http" and _is_azure(body)):
+        _refuse_signature(body, query)
     return _PARSERS[kind](text, scheme, body, query)
+
+
+def _is_azure(body: str) -> bool:
+    return bool(_AZURE_HOST.fullmatch(body.partition("/")[0]))
+
+
+def _refuse_signature(body: str, query: tuple[tuple[str, str], ...]) -> None:
+    """A plan shows the query of a bucket's URI, and a signature would be for one object only or a key for all."""
+    if any(name.lower() in _SIGNATURES for name, _ in query):
+        raise InvalidUri(
+            f"The URI of {body} carries a signature, which everybody who may read the InferenceService would see.",
+            "Put credentials into a secret; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
+        )
 
 
 def _with_password(scheme: str) -> InvalidUri:
@@ -225,12 +243,13 @@ def _http(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...])
         raise _with_password(scheme)
     if scheme == "https" and _AZURE_FILES_HOST.fullmatch(host):
         return _azure_files(text, host.lower(), path, query)
-    azure = _AZURE_HOST.fullmatch(host)
-    if azure and ".blob." in host.lower():
+    if _is_azure(body):
         container, _, key = path.partition("/")
         if not container:
             raise InvalidUri(f"{text!r} names no container.", "Write https://account.blob…/container/path.")
-        return StorageUri("az", "az", container, _folder(text, unquote(key)), account=azure[1].lower(), query=query)
+        return StorageUri(
+            "az", "az", container, _folder(text, unquote(key)), account=host.partition(".")[0].lower(), query=query
+        )
     if git:
         return _git(text, host, path.rstrip("/"), query)
     return StorageUri("http", scheme, host.lower(), path, query=query)
@@ -311,8 +330,9 @@ def _refuse_dots(text: str, key: str) -> None:
 
 
 def _split_query(rest: str, kind: Kind) -> tuple[str, tuple[tuple[str, str], ...]]:
-    # A '?' may be part of an object key; it starts a query only where something like name=value follows.
-    body, mark, query = rest.rpartition("?")
+    # In a web address the first '?' starts the query. It may be part of an object key elsewhere, and starts a query
+    # only where something like name=value follows.
+    body, mark, query = rest.partition("?") if kind == "http" else rest.rpartition("?")
     if mark and ("=" in query or kind in {"http", "registry"}):
         return body, tuple(parse_qsl(query, keep_blank_values=True))
     return rest, ()

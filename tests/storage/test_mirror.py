@@ -81,7 +81,7 @@ def test_one_file_of_many_parts_arrives_whole(tmp_path: Path, target: Mirror, st
     """Read in ranges side by side and written in parts side by side: 12 MiB are three parts."""
     data = one_tensor("layer", 12 * MIB + 17)
     (tmp_path / "model.safetensors").write_bytes(data)
-    with counting_proxy(store.endpoint_url) as proxy:
+    with counting_proxy(store.endpoint_url, latency=0.5) as proxy:
         target.of(str(tmp_path), endpoint=proxy.endpoint_url)
         parts = [request for request in proxy.requests if request.method == "PUT" and "partNumber" in request.target]
     assert target.files == {"model.safetensors": data}

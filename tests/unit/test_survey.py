@@ -15,6 +15,7 @@ from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.errors import IncompleteCheckpoint, IntegrityError, ObjectNotFound
 from wellhead_storage.inventory import INDEX
+from wellhead_storage.manifest import MANIFEST_NAME, PROGRESS_NAME
 from wellhead_storage.safetensors_header import LENGTH_BYTES, header_length, parse_header
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import StoredObject
@@ -156,6 +157,14 @@ def test_all_shards_are_missing(content: dict[str, bytes], staging: Staging, tra
 def test_an_empty_folder(staging: Staging) -> None:
     with pytest.raises(ObjectNotFound, match="s3://models/llama holds no objects"):
         list_objects(MemoryStore({}), staging.destination)
+
+
+def test_a_mirror_that_is_not_finished(content: dict[str, bytes], staging: Staging) -> None:
+    content[PROGRESS_NAME] = b"{}"
+    with pytest.raises(IncompleteCheckpoint, match="s3://models/llama is a mirror that is not finished"):
+        list_objects(MemoryStore(content), staging.destination)
+    content[MANIFEST_NAME] = b"{}"
+    assert len(list_objects(MemoryStore(content), staging.destination)) == len(content)
 
 
 def test_markers_are_no_objects(staging: Staging) -> None:

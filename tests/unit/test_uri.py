@@ -323,6 +323,28 @@ def test_a_signature_for_azure_files_is_kept_for_the_store_and_out_of_messages()
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://account.blob.core.windows.net/models/llama?sv=2024&sig=topsecret",
+        "az://models@account/llama?sig=topsecret",
+        "s3://models/llama?X-Amz-Signature=topsecret",
+        "gs://models/llama?X-Goog-Signature=topsecret",
+        "https://host/model.tar?sig=topsecret\x00",
+    ],
+)
+def test_a_signature_in_a_refused_uri_is_not_repeated(text: str) -> None:
+    with pytest.raises(InvalidUri) as caught:
+        parse(text)
+    assert "topsecret" not in str(caught.value)
+
+
+def test_the_first_question_mark_of_a_web_address_starts_its_query() -> None:
+    uri = parse("https://host/model.tar?sig=topsecret?more")
+    assert (uri.key, uri.parameters) == ("model.tar", {"sig": "topsecret?more"})
+    assert uri.public == "https://host/model.tar"
+
+
 def test_unknown_schemes_list_the_known_ones() -> None:
     with pytest.raises(InvalidUri) as caught:
         parse("ftp://models/llama")

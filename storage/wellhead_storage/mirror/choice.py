@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from wellhead_storage.checkpoint import check_listing, parse_index
-from wellhead_storage.errors import IncompleteCheckpoint, ObjectNotFound
+from wellhead_storage.errors import ObjectNotFound
 from wellhead_storage.inventory import Skipped, classify
-from wellhead_storage.manifest import PROGRESS_NAME
 from wellhead_storage.paths import FOLDER
 from wellhead_storage.patterns import Patterns
 from wellhead_storage.retrying import persist
@@ -40,12 +39,8 @@ def choose(
 
     Raises:
         ObjectNotFound: nothing is left.
-        IncompleteCheckpoint: a shard is missing, or the source is itself a mirror in the making.
+        IncompleteCheckpoint: a shard is missing.
     """
-    if any(item.name == PROGRESS_NAME for item in objects):
-        raise IncompleteCheckpoint(
-            f"{store.uri.location} is a mirror that is not finished.", "Finish that one first: run it again."
-        )
     ours = [Skipped(item, "housekeeping") for item in objects if _is_ours(item)]
     objects = [item for item in objects if not _is_ours(item)]
     inventory = classify(objects)
