@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.storage.model import BUCKET, Model, one_tensor
+from tests.storage.model import Model, one_tensor
 from tests.support.checkpoint import tiny_checkpoint
 from tests.support.counting_proxy import CountingProxy, counting_proxy
 
@@ -132,15 +132,14 @@ def test_two_initializers_on_one_folder_fetch_one_model(
 def test_several_pairs_share_one_budget_of_connections(
     pod: Pod, store: SeaweedFS, model: Model, proxy: CountingProxy
 ) -> None:
-    second = Model(store, f"{model.prefix}-second", model.original).upload()
-    proxy.per_connection_rate = 8 * MIB
-    outcome = pod.init(model.uri, pod.destination, second.uri, pod.folder / "second")
+    others = [Model(store, f"{model.prefix}-{number}", model.original).upload() for number in range(3)]
+    proxy.per_connection_rate = 16 * MIB
+    pairs = [part for other in others for part in (other.uri, pod.folder / other.prefix)]
+    outcome = pod.init(model.uri, pod.destination, *pairs)
     assert outcome.exit_code == 0, outcome.stderr
     assert pod.files == model.files
-    large = sorted((request.started, request.finished) for request in proxy.requests if request.body_bytes > 64 << 10)
-    most = max(sum(start <= moment < end for start, end in large) for moment, _ in large)
-    assert len(large) == 2 * SHARDS
-    assert most <= 3, "two, and one that the proxy has not seen ending yet; two budgets would make four"
-    assert {f"/{BUCKET}/{prefix}/" for prefix in (model.prefix, second.prefix)} == {
-        request.path.rpartition("/")[0] + "/" for request in proxy.requests if request.body_bytes > 64 << 10
-    }
+    large = [request for request in proxy.requests if request.body_bytes > 64 << 10]
+    assert len(large) == 4 * SHARDS
+    assert {request.path.split("/")[2] for request in large} == {each.prefix for each in (model, *others)}
+    most = max(sum(other.started <= each.started < other.finished for other in large) for each in large)
+    assert most <= 4, "two, and two that the proxy has not seen ending yet; four budgets would make eight"

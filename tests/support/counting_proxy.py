@@ -114,6 +114,7 @@ class CountingProxy:
         latency: seconds to wait before each request is passed on; may be changed at any time.
         per_connection_rate: bytes per second that each client connection may get; None for no limit.
         interfere: asked for every request what is to go wrong with it; may be changed at any time.
+        keeps_back: names of request headers that the store does not get; may be changed at any time.
     """
 
     endpoint_url: str
@@ -121,6 +122,7 @@ class CountingProxy:
     per_connection_rate: float | None
     _upstream: tuple[str, int]
     interfere: Callable[[Request], Fault | None] = lambda _: None
+    keeps_back: tuple[str, ...] = ()
     _requests: list[Request] = field(default_factory=list)
     _sockets: set[socket.socket] = field(default_factory=set)
     _connections: int = 0
@@ -223,7 +225,7 @@ def _serve(proxy: CountingProxy, sock: socket.socket, number: int) -> None:
             if upstream is None or upstream.stale():
                 fresh = socket.create_connection(proxy._upstream)
                 upstream = _Stream(stack.enter_context(proxy._tracked(fresh)))
-            upstream.send(line + head.partition(b"\r\n")[2])
+            upstream.send(line + _without(head.partition(b"\r\n")[2], proxy.keeps_back))
             keep = _relay(proxy, request, client, upstream, fault)
             request.finished = time.monotonic()
             if not keep:
@@ -289,6 +291,12 @@ def _answer(request: Request, fault: Fault) -> bytes:
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     whole = f"HTTP/1.1 {fault.status} Fault\r\n{head}\r\n".encode()
     return whole if request.method == "HEAD" else whole + body
+
+
+def _without(lines: bytes, names: tuple[str, ...]) -> bytes:
+    """Header lines but for those of some names."""
+    kept = (line for line in lines.split(b"\r\n") if line.partition(b":")[0].strip().lower().decode() not in names)
+    return b"\r\n".join(kept)
 
 
 def _with_headers(head: bytes, headers: dict[str, str]) -> bytes:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 LISTENERS = ("master", "volume", "filer", "s3")
 START_SECONDS = 60.0
 ATTEMPTS = 3
+PUBLIC_BUCKET = "public"
+"""Anybody may read and write this one, once a test created it."""
 _SOCKETS = Path("/tmp")
 _LOG_LINE = re.compile(r"[IWEF]\d{4} ")
 
@@ -205,22 +207,15 @@ def _start(folder: Path, ports: list[int]) -> tuple[SeaweedFS, subprocess.Popen[
 
 
 def _identities(server: SeaweedFS) -> list[dict[str, object]]:
-    return [
-        {
-            "name": name,
-            "credentials": [{"accessKey": key, "secretKey": secret}],
-            "actions": actions,
-        }
-        for name, key, secret, actions in (
-            (
-                "admin",
-                server.access_key_id,
-                server.secret_access_key,
-                ["Admin", "Read", "Write", "List", "Tagging"],
-            ),
-            ("reader", server.reader_access_key_id, server.reader_secret_access_key, ["Read", "List"]),
-        )
-    ]
+    people = (
+        ("admin", server.access_key_id, server.secret_access_key, ["Admin", "Read", "Write", "List", "Tagging"]),
+        ("reader", server.reader_access_key_id, server.reader_secret_access_key, ["Read", "List"]),
+    )
+    everybody = [f"{action}:{PUBLIC_BUCKET}" for action in ("Read", "Write", "List")]
+    found: list[dict[str, object]] = [{"name": "anonymous", "actions": everybody}]
+    for name, key, secret, actions in people:
+        found.append({"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions})
+    return found
 
 
 def dies_with_parent(command: list[str], with_signal: str = "KILL") -> list[str]:

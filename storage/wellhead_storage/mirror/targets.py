@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
-from wellhead_storage.errors import InvalidUri
+from wellhead_storage.errors import AccessDenied, InvalidUri
 from wellhead_storage.mirror.refusals import explain_writing
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
-from wellhead_storage.stores.folder import ObstoreFolder
+from wellhead_storage.stores.folder import ObstoreFolder, listed
 from wellhead_storage.stores.interface import StoredObject
 from wellhead_storage.uri import StorageUri
 
@@ -66,7 +66,13 @@ def open_target(uri: StorageUri, environment: Mapping[str, str], settings: Setti
         return Directory(uri)
     from wellhead_storage.stores.opening import open_store
 
-    store = open_store(uri, environment, settings).store if uri.kind in WRITABLE else None
+    opened = open_store(uri, environment, settings) if uri.kind in WRITABLE else None
+    store = opened.store if opened else None
+    if opened and opened.credentials and uri.kind == "gs" and opened.credentials.connection.identity == "anonymous":
+        raise AccessDenied(  # obstore would look for a metadata server even where it is told to sign nothing
+            f"{uri.location} cannot be written without credentials.",
+            "Name a key file in GOOGLE_APPLICATION_CREDENTIALS, or in WELLHEAD_DST_GOOGLE_APPLICATION_CREDENTIALS.",
+        )
     if not isinstance(store, ObstoreFolder):
         raise InvalidUri(
             f"A mirror cannot be written to {uri.scheme}://.", "Name a folder in s3://, gs:// or az://, or a directory."
@@ -96,7 +102,7 @@ class ObjectFolder:
                 for meta in page:
                     name = meta["path"][len(self._key("")) :]
                     if name:
-                        found[name] = StoredObject(name, meta["size"], meta["e_tag"], meta["version"])
+                        found[name] = listed(name, meta)
         except CLIENT_ERRORS as error:
             raise explain(error, self.uri.location) from error
         return found
@@ -138,6 +144,8 @@ class ObjectFolder:
                 chunk_size=piece_bytes,
                 max_concurrency=_UPLOADS,
             )
+            if self.uri.kind == "gs":  # whose answer need not bear the ETag that the object then has
+                return obstore.head(self._client, self._key(name))["e_tag"]
             return result["e_tag"]
         except CLIENT_ERRORS as error:
             raise explain_writing(error, self.uri, name) from error
