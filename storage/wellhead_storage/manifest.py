@@ -42,6 +42,8 @@ class Manifest(_Part):
     source: str = Field(description="normal form of the URI that was copied, a Hugging Face revision as a commit")
     asked: str = Field(default="", description="the URI as it was asked for")
     files: tuple[ManifestFile, ...] = ()
+    archive: ManifestFile | None = Field(default=None, description="that the files were unpacked from")
+    archive_root: str = Field(default="", description="the folder in it that became the model; empty for all of it")
     whole: bool = Field(default=True, description="all that an engine needs is among the files")
 
     @property

@@ -15,7 +15,7 @@ from wellhead_storage import decision as decisions
 from wellhead_storage.decision import Decision
 from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.lock import locked
-from wellhead_storage.download.staging import Staging
+from wellhead_storage.download.staging import Staging, record_of
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.errors import IncompleteCheckpoint, IntegrityError, NotStreamable, ObjectNotFound
 from wellhead_storage.files import disk_errors, in_gib, publish_bytes
@@ -121,7 +121,14 @@ class _Preparation:
         self.staging.publish()
         if manifest:
             files = self.staging.manifest_files(items)
-            found = Manifest(kind="download", source=source.uri.public, asked=self.asked, files=files)
+            found = Manifest(
+                kind="download",
+                source=source.store.uri.public,
+                asked=self.asked,
+                files=files,
+                archive=record_of(source.archive) if source.archive else None,
+                archive_root=source.archive_root,
+            )
             publish_bytes(folder / MANIFEST_NAME, (found.model_dump_json(indent=1) + "\n").encode())
         else:
             with disk_errors(folder):

@@ -6,16 +6,14 @@ what no store here can read is fetched by KServe's own library; whatever happene
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
-from wellhead_storage.files import disk_errors, free_bytes
+from wellhead_storage.files import disk_errors
 from wellhead_storage.inventory import Skipped
 from wellhead_storage.logs import log
 from wellhead_storage.patterns import Patterns, read_patterns
@@ -42,6 +40,7 @@ class Source:
         forced_stream: asked for as `runai_streamer://…`.
         reasons: how it was found, in sentences; empty for a plain URI.
         archive: that the objects are unpacked from, or would be.
+        archive_root: the folder in it that the objects are relative to; empty for all of it.
     """
 
     store: Store
@@ -51,6 +50,7 @@ class Source:
     forced_stream: bool = False
     reasons: tuple[str, ...] = ()
     archive: StoredObject | None = None
+    archive_root: str = ""
 
     @property
     def uri(self) -> StorageUri:
@@ -82,6 +82,7 @@ def find_source(
         InvalidUri, ObjectNotFound, AccessDenied, StoreUnavailable, …: of whoever was asked.
     """
     reasons: list[str] = []
+    root = ""
     if uri.kind == "registry":
         from wellhead_storage.registry.resolve import resolve_model
 
@@ -106,12 +107,29 @@ def find_source(
         reasons.append(f"{archive.name} is an archive, which is unpacked")
         if not bring:
             return _unlisted(opened.store, uri, reasons, archive)
-        opened = _unpacked(opened.store, archive, staging, transfer, lift=settings.engine == "vllm")
+        lift = settings.engine == "vllm"  # which looks for config.json at the top; KServe leaves folders where they are
+        from wellhead_storage.from_archive import fetch_and_unpack, unpacked_before
+
+        brought = unpacked_before(opened.store.uri, archive, staging, lift=lift)
+        if brought:
+            log.info("%s is unpacked in %s already", archive.name, staging.destination)
+        else:
+            brought = fetch_and_unpack(opened.store, archive, staging, transfer, lift=lift)
+        opened, root = Opened(brought.store), brought.root
         objects = list_objects(opened.store, staging.destination)
     named = len(objects) == 1 and uri.key.rpartition("/")[2] == objects[0].name
     patterns = Patterns() if named else read_patterns(environment)  # what the URI names itself is wanted
     objects, left = patterns.select(objects)
-    return Source(opened.store, opened.credentials, objects, tuple(left), uri.forced_stream, tuple(reasons), archive)
+    return Source(
+        store=opened.store,
+        credentials=opened.credentials,
+        objects=objects,
+        left=tuple(left),
+        forced_stream=uri.forced_stream,
+        reasons=tuple(reasons),
+        archive=archive,
+        archive_root=root,
+    )
 
 
 def _unlisted(store: Store, uri: StorageUri, reasons: list[str], archive: StoredObject | None = None) -> Source:
@@ -148,21 +166,3 @@ def _only_archive(objects: list[StoredObject]) -> StoredObject | None:
     from wellhead_storage.archives.kinds import is_archive
 
     return objects[0] if is_archive(objects[0].name) else None
-
-
-def _unpacked(store: Store, archive: StoredObject, staging: Staging, transfer: Transfer, *, lift: bool) -> Opened:
-    """KServe's own initializer unpacks a lone archive too; `lift` the model out of the one folder it is packed in."""
-    from wellhead_storage.archives.unpack import unpack
-
-    fetch(store, [archive], staging, transfer, large=True)
-    root = staging.unpacked
-    with disk_errors(staging.destination):
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
-    unpack(staging.path(archive.name), root, available=free_bytes(root), check=transfer.large.check)
-    staging.drop(archive.name)
-    inside = list(root.iterdir())
-    # vLLM looks for config.json at the top; KServe leaves such a folder where it is.
-    if lift and len(inside) == 1 and (inside[0] / "config.json").is_file():
-        root = inside[0]
-    return Opened(BroughtFolder(store.uri, root))

@@ -35,10 +35,10 @@ def fetch(pod: Pod, web: WebServer, path: str = "/models/q4.gguf", **variables: 
     return pod.init(f"{web.url}{path}", **HURRIED | variables)
 
 
-def tar_of(model: Model, folder: str = "") -> bytes:
+def tar_of(files: dict[str, bytes], folder: str = "") -> bytes:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w:gz") as archive:
-        for name, data in model.files.items():
+        for name, data in files.items():
             entry = tarfile.TarInfo(f"{folder}{name}")
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
@@ -198,7 +198,7 @@ def test_a_private_authority(pod: Pod, web: WebServer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["", "llama-3/", "./"])
 def test_an_archive_becomes_the_model(pod: Pod, web: WebServer, llama: Model, folder: str) -> None:
-    web.files["/llama.tar.gz"] = tar_of(llama, folder)
+    web.files["/llama.tar.gz"] = tar_of(llama.files, folder)
     outcome = fetch(pod, web, "/llama.tar.gz")
     assert outcome.exit_code == 0, outcome.stderr
     assert pod.files == llama.files
@@ -207,8 +207,49 @@ def test_an_archive_becomes_the_model(pod: Pod, web: WebServer, llama: Model, fo
     assert pod.own_files == ["manifest.json", "plan.json"]
 
 
+@pytest.mark.parametrize("folder", ["", "llama-3/"])
+def test_an_unpacked_archive_is_recognised(pod: Pod, web: WebServer, llama: Model, folder: str) -> None:
+    web.files["/llama.tar.gz"] = tar_of(llama.files, folder)
+    assert fetch(pod, web, "/llama.tar.gz").exit_code == 0
+    web.asked.clear()
+    again = fetch(pod, web, "/llama.tar.gz")
+    assert again.exit_code == 0, again.stderr
+    assert [headers.get("range") for _, headers in web.asked] == ["bytes=0-0"]
+    assert "llama.tar.gz is unpacked in" in again.stderr
+    assert pod.files == llama.files
+    assert pod.plan.fetched.files == 0
+
+
+def test_an_unpacked_archive_of_another_edition_or_with_a_changed_file_is_not(
+    pod: Pod, web: WebServer, llama: Model
+) -> None:
+    web.files["/llama.tar.gz"] = tar_of(llama.files)
+    assert fetch(pod, web, "/llama.tar.gz").exit_code == 0
+    (pod.destination / "tokenizer.json").write_bytes(b"{}")
+    assert fetch(pod, web, "/llama.tar.gz").exit_code == 0
+    assert pod.files == llama.files
+    newer = {**llama.files, "notes.txt": b"new"}
+    del newer["tokenizer.json"]
+    web.files["/llama.tar.gz"] = tar_of(newer)
+    assert fetch(pod, web, "/llama.tar.gz").exit_code == 0
+    assert pod.files == newer
+
+
+def test_a_folder_that_was_lifted_is_not_taken_for_what_other_engines_get(
+    pod: Pod, web: WebServer, llama: Model
+) -> None:
+    web.files["/llama.tgz"] = tar_of(llama.files, "llama-3/")
+    always = {"WELLHEAD_MANIFEST": "always"}
+    assert fetch(pod, web, "/llama.tgz", **always).exit_code == 0
+    assert fetch(pod, web, "/llama.tgz", WELLHEAD_ENGINE="", **always).exit_code == 0
+    assert pod.files == {f"llama-3/{name}": data for name, data in llama.files.items()}
+    assert fetch(pod, web, "/llama.tgz", WELLHEAD_ENGINE="", **always).exit_code == 0
+    assert fetch(pod, web, "/llama.tgz", **always).exit_code == 0
+    assert pod.files == llama.files
+
+
 def test_for_other_engines_it_is_what_kserve_leaves(pod: Pod, web: WebServer, llama: Model) -> None:
-    web.files["/llama.tgz"] = tar_of(llama, "llama-3/")
+    web.files["/llama.tgz"] = tar_of(llama.files, "llama-3/")
     assert fetch(pod, web, "/llama.tgz", WELLHEAD_ENGINE="").exit_code == 0
     assert pod.files == {f"llama-3/{name}": data for name, data in llama.files.items()}
     assert pod.own_files == []
@@ -225,7 +266,7 @@ def test_a_zip(pod: Pod, web: WebServer) -> None:
 
 def test_a_lone_archive_in_a_bucket_is_unpacked_too(pod: Pod, llama: Model, new_model: object) -> None:
     name = "archived/llama.tar.gz"
-    llama.store.put("models", name, tar_of(llama))
+    llama.store.put("models", name, tar_of(llama.files))
     outcome = pod.init("s3://models/archived")
     assert outcome.exit_code == 0, outcome.stderr
     assert pod.files == llama.files

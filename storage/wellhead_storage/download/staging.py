@@ -124,19 +124,17 @@ class Staging:
         return item.ranged and path.is_file() and path.stat().st_size == item.size
 
     def _in_place(self, item: StoredObject) -> bool:
-        """Published by an earlier run, of this edition, and untouched since: a cheap check, without reading it."""
+        """Published by an earlier run, of this edition, and untouched since."""
         known = self._published.get(item.name)
-        path = safe_target(self.destination, item.name)
-        if known is None or path.is_symlink() or not path.is_file():
+        return known is not None and is_edition(known, item) and self.untouched(known)
+
+    def untouched(self, file: ManifestFile) -> bool:
+        """Whether a published file is as it was: a cheap check, without reading it."""
+        path = safe_target(self.destination, file.name)
+        if path.is_symlink() or not path.is_file():
             return False
-        found, checksum = path.stat(), str(item.checksum) if item.checksum else None
-        marks = [(known.etag, item.etag), (known.version, item.version), (known.checksum, checksum)]
-        return (
-            (known.size, known.modified_ns) == (item.size, found.st_mtime_ns)
-            and found.st_size == item.size
-            and all(there == here for there, here in marks if there and here)
-            and any(there and here for there, here in marks)
-        )
+        found = path.stat()
+        return (found.st_size, found.st_mtime_ns) == (file.size, file.modified_ns)
 
     def add(self, name: str, data: bytes) -> None:
         """Stage a small file that was made here."""
@@ -148,7 +146,11 @@ class Staging:
             self.kept.discard(name)
 
     def adopt(self, name: str, source: Path) -> None:
-        """Stage a file of this volume by moving it."""
+        """Stage a file of this volume by moving it, unless it is in its place."""
+        if source == safe_target(self.destination, name):
+            with self._counting:
+                self.kept.add(name)
+            return
         with disk_errors(self.destination):
             path = safe_target(self._partial, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,17 +231,33 @@ class Staging:
 
     def manifest_files(self, items: Iterable[StoredObject]) -> tuple[ManifestFile, ...]:
         """What the published files are, for the manifest."""
-        return tuple(
-            ManifestFile(
-                name=item.name,
-                size=item.size if item.sized else (self.destination / item.name).stat().st_size,
-                etag=item.etag,
-                version=item.version,
-                checksum=str(item.checksum) if item.checksum else None,
-                modified_ns=safe_target(self.destination, item.name).stat().st_mtime_ns,
-            )
-            for item in items
-        )
+        found = []
+        for item in items:
+            status = safe_target(self.destination, item.name).stat()
+            found.append(record_of(item).model_copy(update={"size": status.st_size, "modified_ns": status.st_mtime_ns}))
+        return tuple(found)
+
+
+def record_of(item: StoredObject) -> ManifestFile:
+    """What identifies an edition of an object, for the manifest."""
+    return ManifestFile(
+        name=item.name,
+        size=item.size,
+        etag=item.etag,
+        version=item.version,
+        checksum=str(item.checksum) if item.checksum else None,
+    )
+
+
+def is_edition(known: ManifestFile, item: StoredObject) -> bool:
+    """Whether a file is a copy of this edition of an object: of its size, and with no mark that differs."""
+    checksum = str(item.checksum) if item.checksum else None
+    marks = [(known.etag, item.etag), (known.version, item.version), (known.checksum, checksum)]
+    return (
+        known.size == item.size
+        and all(there == here for there, here in marks if there and here)
+        and any(there and here for there, here in marks)
+    )
 
 
 def read_local_manifest(destination: Path) -> Manifest | None:

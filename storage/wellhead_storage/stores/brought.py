@@ -26,3 +26,21 @@ class BroughtFolder(ObstoreFolder):
     def file(self, item: StoredObject) -> Path:
         """Where the file is."""
         return self._root / item.name
+
+
+class KeptFolder(BroughtFolder):
+    """Files that an earlier run brought, in their place in the destination; others there do not count.
+
+    Args:
+        uri: where the files came from, for messages.
+        root: the destination.
+        names: of the files.
+    """
+
+    def __init__(self, uri: StorageUri, root: Path, names: frozenset[str]) -> None:
+        super().__init__(uri, root)
+        self._names = names
+
+    def objects(self) -> list[StoredObject]:
+        """See `Store.objects`."""
+        return [item for item in super().objects() if item.name in self._names]
