@@ -64,7 +64,8 @@ def test_a_file_of_several_parts_arrives_whole(pod: Pod, model: Model, tmp_path:
     store.put_folder(BUCKET, model.prefix, tmp_path)
     with counting_proxy(store.endpoint_url) as proxy:
         outcome = pod.init(model.uri, **store.environment(proxy.endpoint_url))
-        ranges = [request.range for request in proxy.requests if request.path.endswith(large.name)]
+        gets = [request for request in proxy.requests if request.method == "GET"]
+        ranges = [request.range for request in gets if request.path.endswith(large.name)]
     assert outcome.exit_code == 0, outcome.stderr
     part = 64 << 20
     assert sorted(map(str, ranges)) == [

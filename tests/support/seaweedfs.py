@@ -9,6 +9,7 @@ names that contain a port, so those are removed by name. It is stopped with SIGK
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -94,13 +95,17 @@ class SeaweedFS:
         )
 
     def create_bucket(self, bucket: str) -> None:
-        """Create a bucket (a presigned PUT of the bucket itself: obstore has no call for it).
+        """Create a bucket unless it exists (a presigned PUT of the bucket itself: obstore has no call for it).
 
         Names need at least three characters.
         """
         url = obstore.sign(self.store(bucket), "PUT", "", timedelta(minutes=5))
-        with urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=30):
-            pass
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=30):
+                pass
+        except urllib.error.HTTPError as error:
+            if error.code != http.client.CONFLICT:
+                raise
 
     def put(self, bucket: str, key: str, content: bytes) -> None:
         """Write one object."""

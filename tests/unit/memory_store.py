@@ -57,7 +57,7 @@ class MemoryStore:
     def checksum(self, item: StoredObject) -> Checksum | None:
         return item.checksum
 
-    def checksum_is_of_content(self, item: StoredObject) -> bool:
+    def checksum_is_of_content(self, item: StoredObject, checksum: Checksum) -> bool:
         return True
 
     def bytes_read(self, suffix: str = "") -> int:

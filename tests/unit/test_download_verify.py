@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from pathlib import Path
 from typing import get_args
 
@@ -14,20 +15,26 @@ from wellhead_storage.stores.interface import Algorithm, Checksum
 DATA = b"weights" * 50_000  # more than one block
 
 
-def bitwise_crc32c(data: bytes) -> str:
-    """The definition, Castagnoli's polynomial bit by bit."""
-    remainder = 0xFFFFFFFF
+def bitwise(data: bytes, polynomial: int, bits: int) -> str:
+    """The definition of a CRC with reflected bits, bit by bit."""
+    remainder = (1 << bits) - 1
     for byte in data:
         remainder ^= byte
         for _ in range(8):
-            remainder = (remainder >> 1) ^ (0x82F63B78 if remainder & 1 else 0)
-    return f"{remainder ^ 0xFFFFFFFF:08x}"
+            remainder = (remainder >> 1) ^ (polynomial if remainder & 1 else 0)
+    return f"{remainder ^ ((1 << bits) - 1):0{bits // 4}x}"
+
+
+CASTAGNOLI, NVME = (0x82F63B78, 32), (0x9A6C9329AC4BC9B5, 64)
 
 
 VALUES: dict[Algorithm, str] = {
     "md5": hashlib.md5(DATA).hexdigest(),
     "sha256": hashlib.sha256(DATA).hexdigest(),
-    "crc32c": bitwise_crc32c(DATA),
+    "sha1": hashlib.sha1(DATA).hexdigest(),
+    "crc32": f"{zlib.crc32(DATA):08x}",
+    "crc32c": bitwise(DATA, *CASTAGNOLI),
+    "crc64nvme": bitwise(DATA, *NVME),
     "git-sha1": hashlib.sha1(b"blob 350000\0" + DATA).hexdigest(),
 }
 
@@ -53,11 +60,13 @@ def test_right_and_wrong(file: Path, algorithm: Algorithm) -> None:
     assert not matches(file, right, lambda: None)
 
 
-def test_crc32c_by_its_definition(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "check"), [("crc32", "cbf43926"), ("crc32c", "e3069283"), ("crc64nvme", "ae8b14860a799888")]
+)
+def test_the_check_values_of_the_standards(tmp_path: Path, algorithm: Algorithm, check: str) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"123456789")
-    assert bitwise_crc32c(b"123456789") == "e3069283", "the check value of the standard"
-    assert matches(path, Checksum("crc32c", "e3069283"), lambda: None)
+    assert matches(path, Checksum(algorithm, check), lambda: None)
 
 
 def test_it_can_be_stopped(file: Path) -> None:

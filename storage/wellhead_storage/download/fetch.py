@@ -166,4 +166,4 @@ class _Fetch:
         checksum = self._store.checksum(item)
         if checksum is None or matches(self._staging.path(item.name), checksum, self._workers.check):
             return True
-        return not self._store.checksum_is_of_content(item)
+        return not self._store.checksum_is_of_content(item, checksum)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _BLOCK = 256 * 1024  # every worker has one
+_CRC_DIGITS: dict[Algorithm, int] = {"crc32": 8, "crc32c": 8, "crc64nvme": 16}
 
 
 class Digest(Protocol):
@@ -27,10 +28,8 @@ class Digest(Protocol):
 
 def start_digest(algorithm: Algorithm, size: int) -> Digest:
     """A fresh digest; `size` is needed for Git's, whose header holds it."""
-    if algorithm == "crc32c":
-        from google_crc32c import Checksum as Crc32c
-
-        return _Hexadecimal(Crc32c())  # type: ignore[no-untyped-call]
+    if algorithm in _CRC_DIGITS:
+        return _Crc(algorithm)
     if algorithm == "git-sha1":
         return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     return hashlib.new(algorithm, usedforsecurity=False)
@@ -47,14 +46,17 @@ def matches(path: Path, checksum: Checksum, check: Callable[[], None]) -> bool:
     return digest.hexdigest() == checksum.value
 
 
-class _Hexadecimal:
-    """google_crc32c's checksum, whose `hexdigest` gives bytes."""
+class _Crc:
+    """A cyclic redundancy check, with the processor's own instructions."""
 
-    def __init__(self, inner: object) -> None:
-        self._inner = inner
+    def __init__(self, algorithm: Algorithm) -> None:
+        from awscrt import checksums
+
+        self._function = getattr(checksums, algorithm)
+        self._digits, self._value = _CRC_DIGITS[algorithm], 0
 
     def update(self, data: Buffer, /) -> None:
-        self._inner.update(bytes(data))  # type: ignore[attr-defined]
+        self._value = self._function(data, self._value)
 
     def hexdigest(self) -> str:
-        return self._inner.digest().hex()  # type: ignore[attr-defined, no-any-return]
+        return f"{self._value:0{self._digits}x}"

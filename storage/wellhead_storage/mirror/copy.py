@@ -121,7 +121,11 @@ class _Through:
             return
         found = Checksum(self._algorithm, self._digest.hexdigest())
         self.checksum = str(found)
-        if self._expected and found != self._expected and self._store.checksum_is_of_content(self._item):
+        if (
+            self._expected
+            and found != self._expected
+            and self._store.checksum_is_of_content(self._item, self._expected)
+        ):
             raise IntegrityError(
                 f"{self._store.uri.child(self._item.name)} came with another checksum than the store's.",
                 "Upload it again, or check the proxy in front of the store.",

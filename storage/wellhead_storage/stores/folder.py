@@ -108,7 +108,7 @@ class ObstoreFolder:
         """See `Store.checksum`."""
         return item.checksum
 
-    def checksum_is_of_content(self, item: StoredObject) -> bool:
+    def checksum_is_of_content(self, item: StoredObject, checksum: Checksum) -> bool:
         """See `Store.checksum_is_of_content`."""
         return True
 

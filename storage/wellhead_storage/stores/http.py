@@ -95,7 +95,7 @@ class HttpFile:
         """See `Store.checksum`."""
         return item.checksum
 
-    def checksum_is_of_content(self, item: StoredObject) -> bool:
+    def checksum_is_of_content(self, item: StoredObject, checksum: Checksum) -> bool:
         """See `Store.checksum_is_of_content`."""
         return True
 

@@ -124,7 +124,7 @@ class HuggingFaceFolder:
         """See `Store.checksum`."""
         return item.checksum
 
-    def checksum_is_of_content(self, item: StoredObject) -> bool:
+    def checksum_is_of_content(self, item: StoredObject, checksum: Checksum) -> bool:
         """See `Store.checksum_is_of_content`."""
         return True
 

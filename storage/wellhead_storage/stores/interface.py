@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-Algorithm = Literal["md5", "sha256", "crc32c", "git-sha1"]
+Algorithm = Literal["md5", "sha256", "sha1", "crc32", "crc32c", "crc64nvme", "git-sha1"]
 
 
 class Checksum(NamedTuple):
@@ -75,8 +75,8 @@ class Store(Protocol):
     def checksum(self, item: StoredObject) -> Checksum | None:
         """What the store says of the content, asked once a file is whole; may need a request."""
 
-    def checksum_is_of_content(self, item: StoredObject) -> bool:
-        """Asked when a checksum does not fit: whether it really is one of the content as it is sent.
+    def checksum_is_of_content(self, item: StoredObject, checksum: Checksum) -> bool:
+        """Asked when that does not fit: whether it really is a checksum of the content as it is sent.
 
         S3's ETag is not, for objects encrypted with a key of KMS or of the customer.
         """

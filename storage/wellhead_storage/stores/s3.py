@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wellhead_storage.credentials.s3 import S3Connection, S3Credentials
+from wellhead_storage.credentials.s3 import S3Credentials
 from wellhead_storage.errors import AccessDenied
 from wellhead_storage.logs import log
 from wellhead_storage.settings import Settings
@@ -17,35 +17,42 @@ from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
 from wellhead_storage.stores.heads import head
 from wellhead_storage.stores.interface import Checksum, StoredObject
+from wellhead_storage.stores.s3_checksums import ChecksumRequests
 from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
     from obstore.store import S3Config, S3Store
 
+_WORTH_A_REQUEST = 64 * 1024 * 1024  # bytes, of which MD5 costs a tenth of a second of CPU and CRC64 nothing
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
 class S3Folder(ObstoreFolder):
     """A folder in S3, whose ETags are MD5 sums where an object was uploaded in one piece."""
 
-    def __init__(self, uri: StorageUri, store: S3Store, prefix: str, link: S3Connection) -> None:
+    def __init__(self, uri: StorageUri, store: S3Store, prefix: str, credentials: S3Credentials) -> None:
         super().__init__(uri, store, prefix)
-        self._signer, self._link = store, link
+        self._signer, self._link = store, credentials.connection
+        self._requests = ChecksumRequests(credentials)
 
     def checksum(self, item: StoredObject) -> Checksum | None:
-        """The ETag without quotes, if it has the form of an MD5 sum (in several pieces it ends in `-<count>`)."""
+        """What S3 keeps beside the object, else the ETag, if it has the form of an MD5 sum.
+
+        In several pieces that ends in `-<count>`. Small objects are not worth a request: their MD5 sum is made at once.
+        """
         match = _MD5.fullmatch(item.etag or "")
-        return Checksum("md5", match[1]) if match else None
+        if match and item.size < _WORTH_A_REQUEST:
+            return Checksum("md5", match[1])
+        url = self._address(item)
+        kept = self._requests.ask(url.partition("?")[0]) if url else None
+        return kept or (Checksum("md5", match[1]) if match else None)
 
-    def checksum_is_of_content(self, item: StoredObject) -> bool:
+    def checksum_is_of_content(self, item: StoredObject, checksum: Checksum) -> bool:
         """One HEAD: objects encrypted with a key of KMS or of the customer have an ETag of another kind."""
-        import obstore
-
-        if self._link.identity == "anonymous":
+        if checksum.algorithm != "md5" or self._link.identity == "anonymous":
             return True  # what anybody may read is not encrypted in these ways
-        try:
-            url = obstore.sign(self._signer, "HEAD", self._key(item.name), timedelta(minutes=5))
-        except CLIENT_ERRORS:
+        url = self._address(item)
+        if url is None:
             return True
         headers = head(url, ca_bundle=self._link.ca_bundle, verify_tls=self._link.verify_tls)
         if "kms" in headers.get("x-amz-server-side-encryption", "").lower() or any(
@@ -54,6 +61,14 @@ class S3Folder(ObstoreFolder):
             log.info("%s is encrypted with a key of its own, so its ETag says nothing", self.uri.child(item.name))
             return False
         return True
+
+    def _address(self, item: StoredObject) -> str | None:
+        import obstore
+
+        try:
+            return obstore.sign(self._signer, "HEAD", self._key(item.name), timedelta(minutes=5))
+        except CLIENT_ERRORS:
+            return None
 
 
 def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> S3Folder:
@@ -91,7 +106,7 @@ def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> 
         if link.ca_bundle and "certificate" in str(error).lower():
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from error
-    return S3Folder(uri, store, uri.key, credentials.connection)
+    return S3Folder(uri, store, uri.key, credentials)
 
 
 def _config(bucket: str, credentials: S3Credentials) -> S3Config:
@@ -105,7 +120,8 @@ def _config(bucket: str, credentials: S3Credentials) -> S3Config:
     if link.endpoint_url:
         config["endpoint"] = _with_bucket(link.endpoint_url, bucket) if in_host else link.endpoint_url
     if link.identity == "anonymous":
-        config["skip_signature"] = True
+        # Nothing is signed, but obstore makes addresses only by signing them, and would ask a metadata server for keys.
+        config |= {"skip_signature": True, "access_key_id": "nobody", "secret_access_key": "nobody"}
     if credentials.secret:
         config["access_key_id"] = credentials.secret.access_key_id.get_secret_value()
         config["secret_access_key"] = credentials.secret.secret_access_key.get_secret_value()
