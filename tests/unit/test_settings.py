@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.builders import REPOSITORY
+from wellhead_storage.cgroups import usable_cores
 from wellhead_storage.errors import InvalidConfiguration
-from wellhead_storage.settings import Settings, read_settings, unknown_variables
+from wellhead_storage.settings import Settings, connections_for, read_settings, unknown_variables
 
 ALL = {
     "WELLHEAD_MODE": ("stream", "mode", "stream"),
@@ -49,7 +50,7 @@ def test_the_defaults() -> None:
         "verify": "full",
         "manifest": "auto",
         "mirror": "",
-        "connections": 16,
+        "connections": connections_for(usable_cores()),
         "connect_timeout": 5,
         "stall_timeout": 30,
         "request_timeout": 300,
@@ -58,6 +59,11 @@ def test_the_defaults() -> None:
         "memory_dir": Path("/dev/shm"),
         "cache_dir": None,
     }
+
+
+@pytest.mark.parametrize(("cores", "connections"), [(1, 8), (2, 8), (3, 12), (4, 16), (64, 16)])
+def test_connections_follow_the_cores(cores: int, connections: int) -> None:
+    assert connections_for(cores) == connections
 
 
 @pytest.mark.parametrize("variable", ALL)
