@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wellhead_storage.credentials.certificates import with_public_authorities
 from wellhead_storage.credentials.kinds import Connection, Credentials
 from wellhead_storage.credentials.seal import SEALED_NAME, read_token, seal
 from wellhead_storage.errors import HandoffFailed
@@ -46,12 +47,15 @@ def seal_for_engine(credentials: Credentials, folder: Path, weights_uri: str, se
 def connection_for_engine(link: Connection, folder: Path) -> Connection:
     """The connection facts as the engine's container can use them.
 
-    KServe mounts a CA bundle into the init container only; certificates are no secret, so the file goes along.
+    KServe mounts a CA bundle into the init container only; certificates are no secret, so the file goes along. For
+    Google and Azure the engine's libraries trust that file alone, and need the public authorities in it: the bundle
+    may be the cluster's, meant for other hosts, and tokens come from public ones. An S3 endpoint is one host.
     """
     if not link.ca_bundle:
         return link
     copy = folder / FOLDER / CA_NAME
-    publish_bytes(copy, Path(link.ca_bundle).read_bytes())
+    bundle = Path(link.ca_bundle)
+    publish_bytes(copy, bundle.read_bytes() if link.kind == "s3" else with_public_authorities(bundle))
     return link.model_copy(update={"ca_bundle": str(copy)})
 
 

@@ -40,6 +40,9 @@ _HOUSEKEEPING = re.compile(
 )
 _DOCUMENTATION = {".md", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".mp4", ".ipynb"}
 _OTHER_FORMATS = {"original", "onnx", "openvino", "coreml", "gguf", "metal", "tensorrt", "flax"}
+_ADAPTER = "adapter_model"  # peft's name; vLLM finds an adapter's weights under it
+# training_args.bin, optimizer.bin and the like belong to training, not to the model.
+_TRAINING = ("training_args", "optimizer", "scheduler", "scaler", "random_states", "rng_state")
 # sentence-transformers keeps further modules, weights included, in folders such as 1_Pooling or 2_Dense.
 _MODULE_FOLDER = re.compile(r"\d+_[A-Za-z]\w*/")
 
@@ -136,8 +139,12 @@ def _choose(
 ) -> Inventory:
     names = {item.name for item in metadata}
     top = [item for item in weights if "/" not in item.name]
+    own = [item for item in top if not item.name.startswith((_ADAPTER, *_TRAINING))]
+    if own:
+        top = [item for item in top if not item.name.startswith(_ADAPTER)]
     layout: Layout
-    if "adapter_config.json" in names and "config.json" not in names:
+    # Tools leave config.json beside adapters, too, and adapter_config.json beside the models they were merged into.
+    if "adapter_config.json" in names and not (own and "config.json" in names):
         layout, chosen = "adapter", weights
     elif shards := _shards(top, index):
         layout, chosen = "safetensors", shards
@@ -171,12 +178,10 @@ def _shards(top: list[StoredObject], index: Mapping[str, str] | None) -> list[St
 
 
 def _of_format(top: list[StoredObject], wanted: str) -> list[StoredObject]:
-    # training_args.bin, optimizer.bin and the like belong to training, not to the model.
-    training = ("training_args", "optimizer", "scheduler", "scaler", "random_states", "rng_state")
     return [
         item
         for item in top
-        if _WEIGHT_SUFFIXES[PurePosixPath(item.name).suffix.lower()] == wanted and not item.name.startswith(training)
+        if _WEIGHT_SUFFIXES[PurePosixPath(item.name).suffix.lower()] == wanted and not item.name.startswith(_TRAINING)
     ]
 
 
@@ -184,6 +189,8 @@ def _why_left(item: StoredObject, layout: Layout, index: Mapping[str, str] | Non
     kind = _WEIGHT_SUFFIXES[PurePosixPath(item.name).suffix.lower()]
     if "/" in item.name:
         return f"{kind} weights in a subfolder, next to the {layout} layout"
+    if item.name.startswith(_ADAPTER):
+        return f"{kind} weights of a LoRA adapter, next to the {layout} layout"
     if kind == "safetensors" and item.name.startswith("consolidated"):
         return "Mistral's own layout, next to the Hugging Face shards"
     if kind == "safetensors" and index is not None:

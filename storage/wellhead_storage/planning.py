@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from wellhead_storage import decision as decisions
 from wellhead_storage.credentials.seal import read_token
 from wellhead_storage.decision import Decision
+from wellhead_storage.download.staging import Staging
+from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.plan import CredentialsTravel, Fetched, Left, Plan, PlannedFile, Weights
 from wellhead_storage.settings import Settings
 from wellhead_storage.source import Source
-from wellhead_storage.survey import Survey
+from wellhead_storage.survey import Survey, survey
 
 if TYPE_CHECKING:
     from wellhead_storage.credentials.kinds import Connection
@@ -24,6 +26,19 @@ def has_token(settings: Settings) -> bool:
         HandoffFailed: there is a token and it cannot be read.
     """
     return read_token(settings.service_account_token) is not None
+
+
+def survey_source(source: Source, staging: Staging, transfer: Transfer, settings: Settings) -> Survey:
+    """Look at the folder, and ask its store beside that what speaks against streaming, where the answer counts.
+
+    It does not where nothing would be streamed, nor where the engine has credentials of its own.
+
+    Raises:
+        IncompleteCheckpoint: the first fault of a safetensors checkpoint.
+    """
+    downloads = settings.mode == "download" and not source.uri.forced_stream
+    idle = downloads or settings.handoff == "off" or decisions.obstacles_to_store(source.uri, settings)
+    return survey(source.store, source.objects, staging, transfer, None if idle else source.preflight)
 
 
 def decide_source(source: Source, found: Survey, settings: Settings, *, token: bool) -> Decision:
@@ -39,6 +54,7 @@ def decide_source(source: Source, found: Survey, settings: Settings, *, token: b
         *(["an archive cannot be streamed"] if source.archive else []),
         *(decisions.obstacles_to_layout(found.inventory) if source.objects else ()),
         *decisions.obstacles_to_config(found.config),
+        *found.obstacles,
     ]
     if source.credentials:
         obstacles += decisions.obstacles_to_connection(

@@ -25,12 +25,12 @@ from wellhead_storage.logs import log
 from wellhead_storage.manifest import MANIFEST_NAME, Manifest
 from wellhead_storage.paths import FOLDER
 from wellhead_storage.plan import CredentialsTravel, Fetched, Plan, write_plan
-from wellhead_storage.planning import decide_source, describe, has_token
+from wellhead_storage.planning import decide_source, describe, has_token, survey_source
 from wellhead_storage.predecessor import remove_stale, retire_predecessor
 from wellhead_storage.settings import Settings
 from wellhead_storage.source import Source, find_source
 from wellhead_storage.stores.interface import StoredObject
-from wellhead_storage.survey import Survey, survey
+from wellhead_storage.survey import Survey
 from wellhead_storage.uri import parse
 
 # After these the next run would meet the same, so there is nothing to go on from.
@@ -85,7 +85,7 @@ class _Preparation:
             self._for_any_engine(source)
             return None
         with self.phase("survey"):
-            found = survey(source.store, source.objects, self.staging, self.transfer)
+            found = survey_source(source, self.staging, self.transfer, self.settings)
         decision = decide_source(source, found, self.settings, token=has_token(self.settings))
         log.info("%s %s: %s", decision.mode, source.uri.location, "; ".join(decision.reasons))
         for entry in (*source.left, *found.inventory.skipped):

@@ -17,10 +17,9 @@ from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.logs import log
 from wellhead_storage.plan import CredentialsTravel, Fetched, Plan
-from wellhead_storage.planning import decide_source, describe, has_token
+from wellhead_storage.planning import decide_source, describe, has_token, survey_source
 from wellhead_storage.settings import Settings
 from wellhead_storage.source import find_source
-from wellhead_storage.survey import survey
 from wellhead_storage.uri import parse
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def preview(text: str, settings: Settings, environment: Mapping[str, str]) -> Pr
             staging = Staging(Path(folder))
             staging.open()
             source = find_source(uri, staging, transfer, settings, environment, bring=False)
-            found = survey(source.store, source.objects, staging, transfer)
+            found = survey_source(source, staging, transfer, settings)
     except BaseException:
         transfer.abandon()
         raise

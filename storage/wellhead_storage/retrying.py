@@ -22,24 +22,27 @@ T = TypeVar("T")
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds
 
 
-def persist(call: Callable[[], T], settings: Settings) -> T:
-    """Call until it succeeds, for `WELLHEAD_RETRY_TIMEOUT` seconds at most.
+def persist(call: Callable[[], T], settings: Settings, tries: int | None = None) -> T:
+    """Call until it succeeds, for `WELLHEAD_RETRY_TIMEOUT` seconds at most, and `tries` times at most.
 
     Raises:
         StoreUnavailable: the last failure; every other error ends it at once.
     """
-    for attempt in attempts(settings, lambda error: isinstance(error, StoreUnavailable)):
+    for attempt in attempts(settings, lambda error: isinstance(error, StoreUnavailable), tries):
         with attempt:
             return call()
     raise AssertionError("stamina either returns or raises")
 
 
-def attempts(settings: Settings, worth_it: Callable[[Exception], bool | float]) -> Iterable[Attempt]:
+def attempts(
+    settings: Settings, worth_it: Callable[[Exception], bool | float], tries: int | None = None
+) -> Iterable[Attempt]:
     """Give stamina's attempts under our policy, for loops that need more than `persist`.
 
     Args:
         settings: for how long.
         worth_it: whether to try again after an error, or the seconds to wait before that.
+        tries: how often at most; None for no limit but the time.
     """
     import stamina
     from stamina.instrumentation import set_on_retry_hooks
@@ -47,7 +50,7 @@ def attempts(settings: Settings, worth_it: Callable[[Exception], bool | float]) 
     set_on_retry_hooks([_tell])
     return stamina.retry_context(
         on=worth_it,
-        attempts=None if settings.retry_timeout else 1,
+        attempts=tries if settings.retry_timeout else 1,
         timeout=settings.retry_timeout or None,
         wait_initial=_FIRST_WAIT,
         wait_max=_LONGEST_WAIT,

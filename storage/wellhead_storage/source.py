@@ -6,7 +6,7 @@ what no store here can read is fetched by KServe's own library; whatever happene
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,6 +41,7 @@ class Source:
         reasons: how it was found, in sentences; empty for a plain URI.
         archive: that the objects are unpacked from, or would be.
         archive_root: the folder in it that the objects are relative to; empty for all of it.
+        preflight: asks the store what speaks against streaming (`Opened.preflight`).
     """
 
     store: Store
@@ -51,6 +52,7 @@ class Source:
     reasons: tuple[str, ...] = ()
     archive: StoredObject | None = None
     archive_root: str = ""
+    preflight: Callable[[], list[str]] | None = None
 
     @property
     def uri(self) -> StorageUri:
@@ -129,6 +131,7 @@ def find_source(
         reasons=tuple(reasons),
         archive=archive,
         archive_root=root,
+        preflight=opened.preflight,
     )
 
 

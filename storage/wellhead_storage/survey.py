@@ -7,6 +7,7 @@ bytes of every shard, one wave for the headers.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,12 +40,14 @@ class Survey:
         headers: shard → header; empty unless the layout is safetensors.
         facts: what the headers say together.
         config: parsed config.json, or None.
+        obstacles: what the store itself says against streaming, in sentences.
     """
 
     inventory: Inventory
     headers: dict[str, Header] = field(default_factory=dict)
     facts: TensorFacts = field(default_factory=lambda: TensorFacts(0, 0, {}))
     config: object = None
+    obstacles: tuple[str, ...] = ()
 
     @property
     def header_bytes(self) -> int:
@@ -75,8 +78,21 @@ def list_objects(store: Store, destination: Path) -> list[StoredObject]:
     return objects
 
 
-def survey(store: Store, objects: list[StoredObject], staging: Staging, transfer: Transfer) -> Survey:
+def survey(
+    store: Store,
+    objects: list[StoredObject],
+    staging: Staging,
+    transfer: Transfer,
+    preflight: Callable[[], list[str]] | None = None,
+) -> Survey:
     """Stage the metadata and verify the weights.
+
+    Args:
+        store: where they are.
+        objects: its listing.
+        staging: where the metadata goes.
+        transfer: pools and settings of the call.
+        preflight: what to ask the store beside that, where there are weights to stream.
 
     Raises:
         IncompleteCheckpoint: the first fault of a safetensors checkpoint.
@@ -84,12 +100,16 @@ def survey(store: Store, objects: list[StoredObject], staging: Staging, transfer
     inventory = classify(objects)
     shards = inventory.weights if inventory.layout == "safetensors" else ()
     first_bytes: dict[str, bytes] = {}
+    obstacles: list[str] = []
 
     def measure(item: StoredObject) -> None:
         read = partial(store.read, item, 0, min(LENGTH_BYTES, item.size))
         first_bytes[item.name] = persist(read, transfer.settings)
 
-    fetch(store, inventory.metadata, staging, transfer, beside=[partial(measure, item) for item in shards])
+    beside: list[Callable[[], None]] = [partial(measure, item) for item in shards]
+    if preflight and shards:
+        beside.append(lambda: obstacles.extend(preflight()))
+    fetch(store, inventory.metadata, staging, transfer, beside=beside)
     config = _config(inventory, staging)
     index = None
     if inventory.index and inventory.layout in {"safetensors", "mistral", "nested", "none"}:
@@ -102,7 +122,7 @@ def survey(store: Store, objects: list[StoredObject], staging: Staging, transfer
     headers = _read_headers(store, inventory.weights, first_bytes, transfer)
     for item in inventory.weights:
         check_size(store.uri, item, headers[item.name])
-    return Survey(inventory, headers, check_tensors(store.uri, headers, index), config)
+    return Survey(inventory, headers, check_tensors(store.uri, headers, index), config, tuple(obstacles))
 
 
 def _read_headers(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.storage.model import BUCKET, INDEX, Model, one_tensor
-from tests.storage.pod import Outcome, Pod, side_by_side
+from tests.storage.pod import Outcome, Pod, contents, side_by_side
+from tests.support.expect import a
+from wellhead_storage.plan import Plan, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,6 +169,20 @@ def test_an_adapter_is_downloaded_although_its_model_is_to_be_streamed(ends: dic
     assert outcome.exit_code == 0, outcome.stderr
     assert (pod.plan.mode, pod.plan.reasons) == ("download", (OBSTACLES[ADAPTER][2],))
     assert pod.files["adapter_model.safetensors"] == one_tensor("lora_A.weight")
+
+
+def test_an_adapter_beside_its_model(pod: Pod, llama: Model, model: Model) -> None:
+    """KServe's `storageUris`; tools leave the model's config.json in the adapter's folder, too."""
+    model.delete(INDEX, *model.shards)
+    model.put("adapter_config.json", b"{}")
+    model.put("adapter_model.safetensors", one_tensor("lora_A.weight"))
+    folders = [pod.folder / "models", pod.folder / "lora"]
+    outcome = pod.init(llama.uri, folders[0], model.uri, folders[1], WELLHEAD_MODE="stream")
+    assert outcome.exit_code == 0, outcome.stderr
+    plans = [a(Plan, read_plan(folder)) for folder in folders]
+    assert [(plan.mode, plan.weights.layout) for plan in plans] == [("stream", "safetensors"), ("download", "adapter")]
+    assert contents(folders[1])["adapter_model.safetensors"] == one_tensor("lora_A.weight")
+    assert contents(folders[1])["config.json"] == model.files["config.json"]
 
 
 def test_the_wrapper_refuses_an_adapter(pod: Pod, model: Model) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.storage.pod import Pod, assert_refused, contents
+from tests.storage.tls_proxy import new_authority
 from tests.support.child_server import free_port
-from tests.support.counting_proxy import Fault, Request, counting_proxy
+from tests.support.counting_proxy import CountingProxy, Fault, Request, counting_proxy, round_trips
 from tests.support.fake_gcs import FakeGcs, fake_gcs, key_file
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
 from wellhead_storage.credentials.gcs import GcsConnection, GcsCredentials
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 URI = "gs://models/llama"
+BUCKET = "/storage/v1/b/models"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,27 @@ def pod(new_pod: Callable[[], Pod], gcs: FakeGcs) -> Pod:
         del made.environment[name]
     made.environment["STORAGE_EMULATOR_HOST"] = gcs.endpoint_url
     return made
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterator[CountingProxy]:
+    """Another server, behind a proxy: it answers under one name only."""
+    port = free_port()
+    with counting_proxy(f"http://127.0.0.1:{port}") as proxy:
+        folder = tmp_path_factory.mktemp("gcs") / "behind"
+        with fake_gcs(folder, port, proxy.endpoint_url.partition("://")[2]) as server:
+            server.create_bucket("models")
+            server.put_folder("models", "llama", checkpoint)
+            yield proxy
+
+
+@pytest.fixture
+def proxy(front: CountingProxy, pod: Pod) -> Iterator[CountingProxy]:
+    """What the pod takes for Google."""
+    pod.environment["STORAGE_EMULATOR_HOST"] = front.endpoint_url
+    front.clear()
+    yield front
+    front.interfere, front.latency = lambda _: None, 0.0
 
 
 @pytest.fixture
@@ -98,7 +122,7 @@ def test_a_stream_of_a_public_bucket_hands_nothing_over(pod: Pod) -> None:
     assert pod.own_files == ["plan.json"]
 
 
-def test_wrong_bytes_are_noticed_by_crc32c(pod: Pod, tmp_path: Path, checkpoint: Path) -> None:
+def test_wrong_bytes_are_noticed_by_crc32c(pod: Pod, proxy: CountingProxy, checkpoint: Path) -> None:
     spoilt: list[str] = []
 
     def once(request: Request) -> Fault | None:
@@ -107,16 +131,99 @@ def test_wrong_bytes_are_noticed_by_crc32c(pod: Pod, tmp_path: Path, checkpoint:
             return Fault(flip=True)
         return None
 
-    port = free_port()
-    with counting_proxy(f"http://127.0.0.1:{port}") as proxy:
-        proxy.interfere = once
-        with fake_gcs(tmp_path, port, proxy.endpoint_url.partition("://")[2]) as server:
-            server.create_bucket("models")
-            server.put_folder("models", "llama", checkpoint)
-            outcome = pod.init(f"{URI}?endpoint={proxy.endpoint_url}", WELLHEAD_MODE="download")
+    proxy.interfere = once
+    outcome = pod.init(URI, WELLHEAD_MODE="download")
     assert outcome.exit_code == 0, outcome.stderr
     assert f"{URI}/tokenizer.json is not what the store says it is: fetching it again" in outcome.stderr
     assert pod.files == contents(checkpoint)
+
+
+def test_no_uri_says_where_the_key_is_shown(pod: Pod, key: Path, proxy: CountingProxy) -> None:
+    """Whoever writes a URI, in a model registry for example, would get a token for all that the key may do."""
+    outcome = pod.init(f"{URI}?endpoint={proxy.endpoint_url}", GOOGLE_APPLICATION_CREDENTIALS=str(key))
+    sentence = (
+        f"The URI of {URI} names an endpoint, which only s3:// URIs may do: a token sent there is good for all of "
+        "Google's cloud. Drop ?endpoint= from the URI; STORAGE_EMULATOR_HOST on the container names an emulator."
+    )
+    assert_refused(pod, outcome, 10, sentence)
+    assert proxy.requests == []
+
+
+# What the engine may list ----------------------------------------------------------------------------------------
+
+
+def lacking(who: str) -> str:
+    return (
+        f"{who} lacks storage.buckets.get on the bucket models, which the streamer needs "
+        "(role Storage Legacy Bucket Reader)"
+    )
+
+
+def bucket_requests(proxy: CountingProxy) -> list[Request]:
+    return [request for request in proxy.requests if request.path == BUCKET]
+
+
+@pytest.fixture(params=["a key", "nobody"])
+def refused(request: pytest.FixtureRequest, proxy: CountingProxy) -> str:
+    """Access with the role Storage Object Viewer alone, of a key or of everybody; fake-gcs-server checks neither."""
+    if request.param == "a key":
+        request.getfixturevalue("key")
+    status = 403 if request.param == "a key" else 401
+    proxy.interfere = lambda asked: Fault(status=status) if asked.path == BUCKET else None
+    return lacking("this identity" if request.param == "a key" else "the public")
+
+
+def test_what_the_streamer_may_not_list_is_downloaded(pod: Pod, refused: str, checkpoint: Path) -> None:
+    outcome = pod.init(URI)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (pod.plan.mode, pod.plan.reasons) == ("download", (refused,))
+    assert pod.files == contents(checkpoint)
+
+
+def test_a_demand_to_stream_it_fails_with_the_reason(pod: Pod, refused: str) -> None:
+    outcome = pod.init(URI, WELLHEAD_MODE="stream")
+    assert_refused(pod, outcome, 14, f"{URI} cannot be streamed: {refused}. Use mode auto or download.")
+
+
+@pytest.mark.usefixtures("key")
+def test_that_is_asked_once_and_costs_no_time(pod: Pod, proxy: CountingProxy) -> None:
+    proxy.latency = 0.2
+    assert pod.init(URI).exit_code == 0
+    assert pod.plan.mode == "stream"
+    [asked] = bucket_requests(proxy)
+    assert (asked.method, asked.target, asked.signed) == ("GET", f"{BUCKET}?fields=name", True)
+    assert round_trips(proxy.requests) == round_trips(other for other in proxy.requests if other is not asked)
+
+
+@pytest.mark.parametrize("variables", [{"WELLHEAD_MODE": "download"}, {"WELLHEAD_HANDOFF": "off"}], ids=str)
+def test_that_is_not_asked_where_the_answer_does_not_count(
+    pod: Pod, proxy: CountingProxy, variables: dict[str, str]
+) -> None:
+    assert pod.init(URI, **variables).exit_code == 0
+    assert bucket_requests(proxy) == []
+    assert proxy.requests
+
+
+def test_no_answer_is_no_obstacle(pod: Pod, proxy: CountingProxy) -> None:
+    proxy.interfere = lambda asked: Fault(status=500) if asked.path == BUCKET else None
+    assert pod.init(URI).exit_code == 0
+    assert (pod.plan.mode, len(bucket_requests(proxy))) == ("stream", 1)
+
+
+def test_a_clusters_authorities_do_not_replace_the_public_ones(pod: Pod, tmp_path: Path) -> None:
+    """KServe mounts its ConfigMap for every model, and the streamer trusts the one file that it is given."""
+    authority = new_authority(tmp_path)
+    kserve = {"CA_BUNDLE_CONFIGMAP_NAME": "ca", "CA_BUNDLE_VOLUME_MOUNT_POINT": str(authority.bundle.parent)}
+    outcome = pod.init(URI, **kserve)
+    assert outcome.exit_code == 0, outcome.stderr
+    copy = pod.destination / ".wellhead/ca-bundle.pem"
+    assert pod.plan.connection is not None
+    assert pod.plan.connection.ca_bundle == str(copy)
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusted.load_verify_locations(copy)
+    found = trusted.get_ca_certs(binary_form=True)
+    assert ssl.PEM_cert_to_DER_cert(authority.bundle.read_text()) in found
+    assert len(found) > 50
 
 
 def test_a_prefix_is_a_folder(pod: Pod) -> None:
@@ -130,6 +237,10 @@ def test_a_prefix_is_a_folder(pod: Pod) -> None:
         ("{}", "is no key file"),
         ("nonsense", "is no key file"),
         ('{"type": "external_account", "audience": "x"}', "is of type 'external_account'"),
+        (
+            '{"type": "authorized_user", "client_id": "x", "client_secret": "x", "refresh_token": "x"}',
+            "is of type 'authorized_user'; a key of a service account is needed",
+        ),
     ],
 )
 def test_a_key_that_is_none_is_named_and_not_shown(pod: Pod, key: Path, text: str, words: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.storage.pod import Pod, assert_refused
 from tests.storage.tls_proxy import Authority, new_authority, tls_proxy
+from tests.support.web_server import web_server
+from wellhead_storage.stores.heads import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,3 +127,36 @@ def test_plain_http_to_a_port_with_tls_is_refused(pod: Pod, store: SeaweedFS, en
     assert "s3://models/llama" in outcome.sentence
     assert outcome.seconds < 15
     assert pod.is_untouched
+
+
+def test_questions_beside_the_transfer_trust_the_bundle_and_the_public_authorities(
+    authority: Authority, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster's bundle is mounted for every model, and most stores are public ones."""
+    public = new_authority(tmp_path, "a public authority")
+    unknown = new_authority(tmp_path_factory.mktemp("unknown"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(public.bundle))  # where OpenSSL finds them
+    bundle = tmp_path / "mounted.crt"
+    bundle.write_bytes(authority.bundle.read_bytes())
+    with web_server() as server:
+        server.files["/x"] = b""
+        for issuer, name in ((authority, "private"), (public, "public")):
+            with tls_proxy(server.url, issuer.issue(tmp_path / f"{name}.pem", "127.0.0.1")) as url:
+                assert ask("GET", f"{url}/x", ca_bundle=str(bundle)).status == 200, name
+        with tls_proxy(server.url, unknown.issue(tmp_path / "unknown.pem", "127.0.0.1")) as url:
+            assert ask("GET", f"{url}/x", ca_bundle=str(bundle)).status == 0
+
+
+def test_questions_without_tls_need_no_authorities(tmp_path: Path) -> None:
+    with web_server() as server:
+        server.files["/x"] = b""
+        assert ask("GET", f"{server.url}/x", ca_bundle=str(tmp_path / "none.crt")).status == 200
+
+
+def test_what_authorizes_a_question_stays_with_the_store() -> None:
+    with web_server() as store, web_server() as other:
+        store.redirects["/x"] = f"{other.url}/x"
+        ask("GET", f"{store.url}/x", headers={"authorization": "Bearer secret"})
+        [(_, sent)], [(_, passed_on)] = store.asked, other.asked
+    assert sent["authorization"] == "Bearer secret"
+    assert "authorization" not in passed_on

@@ -61,14 +61,14 @@ class Authority:
         return path
 
 
-def new_authority(folder: Path) -> Authority:
-    """Found an authority; its certificate lies in `folder`."""
+def new_authority(folder: Path, name: str = "tests' own authority") -> Authority:
+    """Found an authority; its certificate lies in `folder`. OpenSSL tells those that it trusts apart by their names."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(_name("tests' own authority"))
-        .issuer_name(_name("tests' own authority"))
+        .subject_name(_name(name))
+        .issuer_name(_name(name))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - 60 * _DAY)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.unit.builders import make_credentials, make_secret, shown
+from wellhead_storage.credentials.azure import AzureConnection
+from wellhead_storage.credentials.gcs import GcsConnection
+from wellhead_storage.credentials.kinds import Connection
 from wellhead_storage.credentials.s3 import Identity, S3Connection
 from wellhead_storage.credentials.seal import unseal
 from wellhead_storage.errors import HandoffFailed
@@ -75,6 +81,43 @@ def test_the_ca_bundle_goes_along(folder: Path, tmp_path: Path) -> None:
     found = connection_for_engine(link, folder)
     assert found == link.model_copy(update={"ca_bundle": str(folder / ".wellhead" / "ca-bundle.pem")})
     assert Path(found.ca_bundle or "").read_bytes() == bundle.read_bytes()
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where OpenSSL has its public authorities: here one file each, as in Debian's images; no `certifi`."""
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    (folder / "0a1b2c3d.0").write_bytes(b"public one")
+    (folder / "4e5f6071.0").write_bytes(b"public two")
+    (folder / "README").write_bytes(b"no certificate")
+    paths = ssl.get_default_verify_paths()._replace(openssl_cafile=str(tmp_path / "none"), openssl_capath=str(folder))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setitem(sys.modules, "certifi", None)
+    return folder
+
+
+@pytest.mark.parametrize("link", [GcsConnection(), AzureConnection(account="acme")], ids=["gs", "az"])
+def test_googles_and_azures_clients_trust_one_file_so_the_public_authorities_are_in_it(
+    folder: Path, tmp_path: Path, system: Path, link: Connection
+) -> None:
+    bundle = tmp_path / "cabundle.crt"
+    bundle.write_bytes(b"private")
+    found = connection_for_engine(link.model_copy(update={"ca_bundle": str(bundle)}), folder)
+    assert Path(found.ca_bundle or "").read_bytes() == b"public one\npublic two\nprivate"
+
+
+def test_public_authorities_of_one_file_and_of_certifi(
+    folder: Path, tmp_path: Path, system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, certifi, bundle = (tmp_path / name for name in ("cert.pem", "cacert.pem", "cabundle.crt"))
+    for path in (whole, certifi, bundle):
+        path.write_text(path.stem)
+    paths = ssl.get_default_verify_paths()._replace(openssl_cafile=str(whole))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setitem(sys.modules, "certifi", SimpleNamespace(where=lambda: str(certifi)))
+    found = connection_for_engine(GcsConnection(ca_bundle=str(bundle)), folder)
+    assert Path(found.ca_bundle or "").read_text() == "cert\ncacert\ncabundle"
 
 
 def test_no_ca_bundle(folder: Path) -> None:

@@ -149,11 +149,41 @@ CASES: dict[str, tuple[list[str], Layout, list[str], list[str]]] = {
         ["adapter_model.bin"],
         [],
     ),
+    "an adapter with its model's config.json": (
+        [*HF, "adapter_config.json", "adapter_model.safetensors"],
+        "adapter",
+        ["adapter_model.safetensors"],
+        [],
+    ),
+    "an adapter as training left it": (
+        ["config.json", "adapter_config.json", "adapter_model.bin", "training_args.bin", "optimizer.pt"],
+        "adapter",
+        ["adapter_model.bin", "training_args.bin", "optimizer.pt"],
+        [],
+    ),
+    "an adapter with more than its matrices": (
+        ["adapter_config.json", "adapter_model.safetensors", "new_embeddings.safetensors"],
+        "adapter",
+        ["adapter_model.safetensors", "new_embeddings.safetensors"],
+        [],
+    ),
     "a merged model with its adapter_config.json": (
         [*HF, "adapter_config.json", "model.safetensors"],
         "safetensors",
         ["model.safetensors"],
         [],
+    ),
+    "a model and its adapter": (
+        [*HF, "adapter_config.json", "adapter_model.safetensors", INDEX, *SHARDS],
+        "safetensors",
+        SHARDS,
+        ["adapter_model.safetensors"],
+    ),
+    "a PyTorch model and its adapter": (
+        [*HF, "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "pytorch_model.bin"],
+        "pytorch",
+        ["pytorch_model.bin"],
+        ["adapter_model.safetensors", "adapter_model.bin"],
     ),
     "no weights": ([*HF], "none", [], []),
     "nothing": ([], "none", [], []),
@@ -222,6 +252,7 @@ REASONS = {
     "pytorch_model.bin": "PyTorch weights, next to the safetensors layout",
     "model.onnx": "ONNX weights, next to the safetensors layout",
     "consolidated.safetensors": "Mistral's own layout, next to the Hugging Face shards",
+    "adapter_model.safetensors": "safetensors weights of a LoRA adapter, next to the safetensors layout",
     "draft/model.safetensors": "safetensors weights in a subfolder, next to the safetensors layout",
 }
 
@@ -326,6 +357,7 @@ def test_a_folder_with_bytes_is_no_marker() -> None:
 PARTS = [
     "config.json",
     "adapter_config.json",
+    "adapter_model.safetensors",
     INDEX,
     *SHARDS,
     "consolidated.safetensors",

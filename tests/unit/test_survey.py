@@ -86,6 +86,16 @@ def test_other_layouts_are_not_read_into(content: dict[str, bytes], staging: Sta
     assert store.bytes_read(".bin") == 0
 
 
+@pytest.mark.parametrize(("weights", "obstacles"), [("model.safetensors", ("a reason",)), ("model.bin", ())])
+def test_the_store_is_asked_beside_that_where_there_is_something_to_stream(
+    weights: str, obstacles: tuple[str, ...], tmp_path: Path, staging: Staging, transfer: Transfer
+) -> None:
+    content = of_folder(tiny_checkpoint(tmp_path / "one", shards=1))
+    store = MemoryStore({"config.json": content["config.json"], weights: content["model.safetensors"]})
+    objects = list_objects(store, staging.destination)
+    assert survey(store, objects, staging, transfer, lambda: ["a reason"]).obstacles == obstacles
+
+
 def test_no_config(content: dict[str, bytes], staging: Staging, transfer: Transfer) -> None:
     """params.json of Mistral's own models, for example; vLLM decides."""
     del content["config.json"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wellhead_storage.errors import InvalidConfiguration
@@ -27,3 +27,28 @@ def web_ca_bundle(environment: Mapping[str, str]) -> str | None:
             "Check REQUESTS_CA_BUNDLE, SSL_CERT_FILE, or KServe's CA bundle ConfigMap.",
         )
     return path
+
+
+def with_public_authorities(bundle: Path) -> bytes:
+    """That PEM file behind the public authorities of this container, for clients that trust one file and no other.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return b"\n".join(path.read_bytes() for path in (*_public_authorities(), bundle))
+
+
+def _public_authorities() -> Iterator[Path]:
+    """The system's as it was installed, whatever SSL_CERT_FILE says, and those of `certifi` where that is."""
+    import ssl
+
+    system = ssl.get_default_verify_paths()
+    if Path(system.openssl_cafile).is_file():
+        yield Path(system.openssl_cafile)
+    else:
+        yield from sorted(Path(system.openssl_capath).glob("*.[0-9]"))  # OpenSSL's own names, a certificate each
+    try:
+        import certifi
+    except ImportError:
+        return
+    yield Path(certifi.where())

@@ -2,7 +2,7 @@
 
 KServe mounts the key of its secret into the init container only, at the path in GOOGLE_APPLICATION_CREDENTIALS
 (kserve.md 4.4), so it is the content that travels. Emulators are named by the Google clients' own
-STORAGE_EMULATOR_HOST, or by `?endpoint=` in the URI.
+STORAGE_EMULATOR_HOST, and never by a URI: a token is good at any host, unlike S3's signatures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wellhead_storage.credentials.s3 import Identity
 from wellhead_storage.errors import InvalidConfiguration
 
 _TRUE = {"1", "true", "yes", "on"}
-_KEY_KINDS = {"service_account", "authorized_user"}
+_KEY_KIND = "service_account"  # a user's key (`authorized_user`) cannot sign, and a person is no identity for a pod
 
 
 class GcsConnection(BaseModel):
@@ -95,18 +95,17 @@ class GcsCredentials(BaseModel):
         return env
 
 
-def gcs_credentials(environment: Mapping[str, str], parameters: Mapping[str, str] | None = None) -> GcsCredentials:
+def gcs_credentials(environment: Mapping[str, str]) -> GcsCredentials:
     """Collect GCS credentials from a container's environment; empty values count as unset.
 
     Args:
         environment: variables as KServe or Google's tools set them.
-        parameters: the URI's query.
 
     Raises:
         InvalidConfiguration: a key file that is missing or cannot be used, or an endpoint that is no URL.
     """
     given = {name: value.strip() for name, value in environment.items() if value and value.strip()}
-    endpoint = (parameters or {}).get("endpoint") or given.get("STORAGE_EMULATOR_HOST")
+    endpoint = given.get("STORAGE_EMULATOR_HOST")
     anonymous = given.get("RUNAI_STREAMER_GCS_USE_ANONYMOUS_CREDENTIALS", "").lower() in _TRUE
     secret = None if anonymous else _key_file(given)
     # No emulator asks for authorization.
@@ -139,7 +138,7 @@ def _key_file(given: Mapping[str, str]) -> GcsSecret | None:
         kind = json.loads(text).get("type")
     except (ValueError, AttributeError, RecursionError):
         kind = None
-    if kind not in _KEY_KINDS:
+    if kind != _KEY_KIND:
         # Its text is a secret: it is named, never shown.
         what = f"of type {kind!r}" if isinstance(kind, str) and kind.replace("_", "").isalnum() else "no key file"
         raise InvalidConfiguration(

@@ -48,7 +48,8 @@ _KEY_REASONS = {
 }
 _WHAT_TO_CHECK = {
     "s3": "Check the secret on the service account and the bucket's policy (s3:ListBucket, s3:GetObject).",
-    "gs": "Check the secret on the service account, and that it has the role Storage Object Viewer.",
+    "gs": "Check the secret on the service account, and that it has the role Storage Object Viewer "
+    "(for streaming Storage Legacy Bucket Reader, too).",
     "az": "Check the secret on the service account, and that it may list and read the container.",
 }
 _DETAILS = (

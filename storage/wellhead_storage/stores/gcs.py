@@ -5,12 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import timedelta
-from functools import cached_property
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-import obstore
 
 from wellhead_storage.credentials.gcs import GcsConnection, GcsCredentials
 from wellhead_storage.logs import log
@@ -19,8 +16,9 @@ from wellhead_storage.stores.ambient import variables_hidden
 from wellhead_storage.stores.client import client_options, retry_config, unusable_bundle
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
-from wellhead_storage.stores.gcs_metadata import metadata_server_answers, metadata_token
-from wellhead_storage.stores.heads import head
+from wellhead_storage.stores.gcs_metadata import metadata_token
+from wellhead_storage.stores.gcs_tokens import Bearer, Token, self_signed
+from wellhead_storage.stores.heads import Answer, ask
 from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri
 
@@ -34,14 +32,17 @@ _HASH = re.compile(r"(crc32c|md5)=([A-Za-z0-9+/=]+)")
 class GcsFolder(ObstoreFolder):
     """A folder in GCS, whose objects all have a crc32c, most an MD5 too."""
 
-    def __init__(self, uri: StorageUri, store: GCSStore, prefix: str, link: GcsConnection) -> None:
+    def __init__(
+        self, uri: StorageUri, store: GCSStore, prefix: str, link: GcsConnection, bearer: Bearer | None
+    ) -> None:
         super().__init__(uri, store, prefix)
-        self._signer, self._link = store, link
+        self._link, self._bearer = link, bearer
+        self._base = link.endpoint_url or _GOOGLE
 
     def checksum(self, item: StoredObject) -> Checksum | None:
         """The `x-goog-hash` of one HEAD; none where it cannot be asked for."""
-        url, headers = self._address(self._key(item.name))
-        found = dict(_HASH.findall(head(url, ca_bundle=self._link.ca_bundle, headers=headers).get("x-goog-hash", "")))
+        answer = self._ask("HEAD", f"{self._base}/{self.uri.container}/{quote(self._key(item.name))}")
+        found = dict(_HASH.findall(answer.headers.get("x-goog-hash", "")))
         for algorithm in ("crc32c", "md5"):
             if algorithm in found:
                 try:
@@ -50,33 +51,45 @@ class GcsFolder(ObstoreFolder):
                     continue
         return None
 
-    def _address(self, key: str) -> tuple[str, dict[str, str]]:
-        if self._link.identity == "static":
-            try:
-                return obstore.sign(self._signer, "HEAD", key, timedelta(minutes=5)), {}
-            except CLIENT_ERRORS:  # a user's own credentials cannot sign
-                log.debug("no signed address for %s", key)
-        plain = f"{self._link.endpoint_url or _GOOGLE}/{self.uri.container}/{quote(key)}"
-        return plain, {"authorization": f"Bearer {self._token}"} if self._token else {}
+    def obstacles(self) -> list[str]:
+        """Whether the streamer may list the bucket: before that it reads the bucket itself, and so does this.
 
-    @cached_property
-    def _token(self) -> str | None:
-        return metadata_token() if self._link.identity == "ambient" else None
+        That is Google's `get_bucket` in `list_files` (runai_model_streamer_gcs 0.17, files/files.py). The role that
+        is enough for everything else, Storage Object Viewer, does not allow it. No answer is no obstacle.
+        """
+        answer = self._ask("GET", f"{self._base}/storage/v1/b/{quote(self.uri.container)}?fields=name")
+        if answer.status not in {401, 403}:
+            return []
+        who = "the public" if self._bearer is None else "this identity"
+        needed = f"{who} lacks storage.buckets.get on the bucket {self.uri.container}, which the streamer needs"
+        return [f"{needed} (role Storage Legacy Bucket Reader)"]
+
+    def _ask(self, method: str, url: str) -> Answer:
+        """With the same identity as obstore's requests; a token that is refused is replaced once."""
+        if self._bearer is None:
+            return ask(method, url, ca_bundle=self._link.ca_bundle)
+        token = self._bearer.token()
+        answer = self._authorized(method, url, token)
+        return answer if answer.status != 401 else self._authorized(method, url, self._bearer.token(refused=token))
+
+    def _authorized(self, method: str, url: str, token: Token) -> Answer:
+        return ask(method, url, ca_bundle=self._link.ca_bundle, headers={"authorization": f"Bearer {token.value}"})
 
 
 def open_gcs(uri: StorageUri, credentials: GcsCredentials, settings: Settings) -> tuple[GcsFolder, GcsCredentials]:
     """Open the folder of a `gs://` URI, and say with which credentials.
 
     Without a key, and outside Google's cloud, access is anonymous, as KServe's own initializer falls back to it;
-    whether there is a metadata server is asked once.
+    whether there is a metadata server is found out by asking it for the first token.
 
     Raises:
         InvalidConfiguration: the key file is unusable, or the CA bundle.
     """
     from obstore.store import GCSStore
 
+    bearer = _bearer(credentials, settings)
     link = credentials.connection
-    if link.identity == "ambient" and not metadata_server_answers():
+    if link.identity == "ambient" and bearer is None:
         log.info("no Google credentials and no metadata server: asking %s as anybody may", uri.location)
         credentials = credentials.model_copy(update={"connection": link.model_copy(update={"identity": "anonymous"})})
         link = credentials.connection
@@ -91,12 +104,24 @@ def open_gcs(uri: StorageUri, credentials: GcsCredentials, settings: Settings) -
                     ca_bundle=link.ca_bundle,
                 ),
                 retry_config=retry_config(settings),
+                # obstore's own way to the metadata server leads through http_proxy (seen with 0.12.1).
+                credential_provider=bearer.for_obstore if bearer and link.identity == "ambient" else None,
             )
     except CLIENT_ERRORS as error:
         if link.ca_bundle and "certificate" in str(error).lower():
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from None  # its text may hold parts of the key
-    return GcsFolder(uri, store, uri.key, link), credentials
+    return GcsFolder(uri, store, uri.key, link, bearer), credentials
+
+
+def _bearer(credentials: GcsCredentials, settings: Settings) -> Bearer | None:
+    """Who asks; None is anybody."""
+    if credentials.secret:
+        return Bearer(partial(self_signed, credentials.secret.key_file))
+    if credentials.connection.identity != "ambient":
+        return None
+    first = metadata_token(settings)
+    return Bearer(partial(metadata_token, settings), first) if first else None
 
 
 def _config(credentials: GcsCredentials) -> GCSConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,17 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store, and the credentials it was opened with (None where the engine will need none)."""
+    """An open store.
+
+    Attributes:
+        store: the folder.
+        credentials: what it was opened with; None where the engine will need none.
+        preflight: asks the store what speaks against streaming, in sentences; None where there is nothing to ask.
+    """
 
     store: Store
     credentials: Credentials | None = None
+    preflight: Callable[[], list[str]] | None = None
 
 
 def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settings | None = None) -> Opened:
     """Open the store of a URI; no request is made yet.
 
     Raises:
-        InvalidUri: no store serves the scheme by itself.
+        InvalidUri: no store serves the scheme by itself, or the URI names an endpoint that it may not name.
         InvalidConfiguration, AccessDenied: the credentials are unusable or missing.
     """
     settings = settings or Settings()
@@ -42,7 +49,9 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.credentials.gcs import gcs_credentials
         from wellhead_storage.stores.gcs import open_gcs
 
-        return Opened(*open_gcs(uri, gcs_credentials(environment, uri.parameters), settings))
+        _refuse_endpoint(uri)
+        folder, credentials_used = open_gcs(uri, gcs_credentials(environment), settings)
+        return Opened(folder, credentials_used, folder.obstacles)
     if uri.kind == "az":
         from wellhead_storage.credentials.azure import azure_credentials
         from wellhead_storage.stores.azure import open_azure
@@ -69,3 +78,13 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
     raise InvalidUri(
         f"{uri.location} is no folder of a store by itself.", "Give it to `wellhead init`, which resolves it first."
     )
+
+
+def _refuse_endpoint(uri: StorageUri) -> None:
+    """URIs may come from people who must not see the credentials (docs/threat-model.md)."""
+    if "endpoint" in uri.parameters:
+        raise InvalidUri(
+            f"The URI of {uri.location} names an endpoint, which only s3:// URIs may do: a token sent there is good "
+            "for all of Google's cloud.",
+            "Drop ?endpoint= from the URI; STORAGE_EMULATOR_HOST on the container names an emulator.",
+        )
