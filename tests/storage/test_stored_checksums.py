@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.storage.model import BUCKET, Model, one_tensor
-from tests.storage.test_faults import SHARD, SIZE, Times, assert_whole, download
-from tests.support.counting_proxy import CountingProxy, Fault, counting_proxy
+from tests.storage.test_faults import SHARD, SIZE, Times, assert_nothing_published, assert_whole, download
+from tests.support.counting_proxy import CountingProxy, Fault, Request, counting_proxy
 from tests.support.seaweedfs import PUBLIC_BUCKET
 from wellhead_storage.download.verify import start_digest
 from wellhead_storage.stores.interface import Algorithm, Checksum
@@ -121,3 +121,61 @@ def test_an_object_in_one_piece_has_its_etag(store: SeaweedFS, large: Model) -> 
     folder = open_store(parse(large.uri), store.environment()).store
     [item] = [item for item in folder.objects() if item.name == "config.json"]
     assert folder.checksum(item) == Checksum("md5", hashlib.md5(large.files["config.json"]).hexdigest())
+
+
+class Heads:
+    """What goes wrong with HEADs, and with everything else."""
+
+    def __init__(self, fault: Fault, count: int | None, other: Callable[[Request], Fault | None]) -> None:
+        self.fault, self.count, self.other, self.seen = fault, count, other, 0
+
+    def __call__(self, request: Request) -> Fault | None:
+        if request.method != "HEAD":
+            return self.other(request)
+        self.seen += 1
+        return self.fault if self.count is None or self.seen <= self.count else None
+
+
+BUSY = Fault(503, "SlowDown")
+OTHER_BYTES = Fault(flip=True)
+ENCRYPTED = Fault(headers={"x-amz-server-side-encryption": "aws:kms"})
+
+
+def test_a_busy_store_is_asked_again_for_a_checksum(
+    pod: Pod, store: SeaweedFS, large: Model, proxy: CountingProxy
+) -> None:
+    upload_in_pieces(store, f"{large.prefix}/{SHARD}", one_tensor("large", SIZE), "CRC64NVME", "FULL_OBJECT")
+    proxy.interfere = Heads(BUSY, 2, Times(OTHER_BYTES, 1))
+    outcome = download(pod, large, proxy)
+    assert_whole(pod, outcome, large)
+    assert f"{large.uri}/{SHARD} is not what the store says it is: fetching it again" in outcome.stderr
+
+
+def test_a_store_that_gives_no_checksums_is_named_once(
+    pod: Pod, store: SeaweedFS, large: Model, proxy: CountingProxy
+) -> None:
+    for name, tensor in ((SHARD, "large"), ("model-00003-of-00003.safetensors", "other")):
+        upload_in_pieces(store, f"{large.prefix}/{name}", one_tensor(tensor, SIZE), "CRC64NVME", "FULL_OBJECT")
+    proxy.interfere = Heads(Fault(405, "MethodNotAllowed"), None, lambda _: None)
+    outcome = download(pod, large, proxy, WELLHEAD_CONNECTIONS="1")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.stderr.count("it answers 405; only what the listing says is checked") == 1
+    assert len([request for request in proxy.requests if request.method == "HEAD"]) == 1
+
+
+def test_the_etag_of_an_encrypted_object_says_nothing(pod: Pod, large: Model, proxy: CountingProxy) -> None:
+    large.put(SHARD, one_tensor("large", SIZE))
+    proxy.interfere = Heads(ENCRYPTED, None, Times(OTHER_BYTES))
+    outcome = download(pod, large, proxy)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert f"{large.uri}/{SHARD} is encrypted with a key of its own" in outcome.stderr
+    assert len(pod.files[SHARD]) == SIZE + 8 + int.from_bytes(one_tensor("large", SIZE)[:8], "little")
+
+
+def test_whether_an_object_is_encrypted_is_not_guessed(pod: Pod, large: Model, proxy: CountingProxy) -> None:
+    large.put(SHARD, one_tensor("large", SIZE))
+    proxy.interfere = Heads(BUSY, None, Times(OTHER_BYTES))
+    outcome = download(pod, large, proxy)
+    assert outcome.exit_code == 16
+    assert "gives no headers of its objects (status 503)" in outcome.stderr
+    assert_nothing_published(pod)

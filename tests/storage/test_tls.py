@@ -142,21 +142,21 @@ def test_questions_beside_the_transfer_trust_the_bundle_and_the_public_authoriti
         server.files["/x"] = b""
         for issuer, name in ((authority, "private"), (public, "public")):
             with tls_proxy(server.url, issuer.issue(tmp_path / f"{name}.pem", "127.0.0.1")) as url:
-                assert ask("GET", f"{url}/x", ca_bundle=str(bundle)).status == 200, name
+                assert ask("GET", f"{url}/x", timeout=5, ca_bundle=str(bundle)).status == 200, name
         with tls_proxy(server.url, unknown.issue(tmp_path / "unknown.pem", "127.0.0.1")) as url:
-            assert ask("GET", f"{url}/x", ca_bundle=str(bundle)).status == 0
+            assert ask("GET", f"{url}/x", timeout=5, ca_bundle=str(bundle)).status == 0
 
 
 def test_questions_without_tls_need_no_authorities(tmp_path: Path) -> None:
     with web_server() as server:
         server.files["/x"] = b""
-        assert ask("GET", f"{server.url}/x", ca_bundle=str(tmp_path / "none.crt")).status == 200
+        assert ask("GET", f"{server.url}/x", timeout=5, ca_bundle=str(tmp_path / "none.crt")).status == 200
 
 
 def test_what_authorizes_a_question_stays_with_the_store() -> None:
     with web_server() as store, web_server() as other:
         store.redirects["/x"] = f"{other.url}/x"
-        ask("GET", f"{store.url}/x", headers={"authorization": "Bearer secret"})
+        ask("GET", f"{store.url}/x", timeout=5, headers={"authorization": "Bearer secret"})
         [(_, sent)], [(_, passed_on)] = store.asked, other.asked
     assert sent["authorization"] == "Bearer secret"
     assert "authorization" not in passed_on

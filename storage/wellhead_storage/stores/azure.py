@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from wellhead_storage.stores.ambient import variables_hidden
 from wellhead_storage.stores.client import client_options, retry_config, unusable_bundle
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
-from wellhead_storage.stores.heads import head
+from wellhead_storage.stores.heads import Heads, ask
 from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri
 
@@ -27,14 +28,21 @@ if TYPE_CHECKING:
 class AzureFolder(ObstoreFolder):
     """A folder in a container; blobs have a Content-MD5 where their uploader set one."""
 
-    def __init__(self, uri: StorageUri, store: AzureStore, prefix: str, credentials: AzureCredentials) -> None:
+    def __init__(
+        self, uri: StorageUri, store: AzureStore, prefix: str, credentials: AzureCredentials, settings: Settings
+    ) -> None:
         super().__init__(uri, store, prefix)
-        self._signer, self._credentials = store, credentials
+        self._signer, self._credentials, self._timeout = store, credentials, settings.stall_timeout
+        self._heads = Heads(uri.location, settings)
 
     def checksum(self, item: StoredObject) -> Checksum | None:
         """The Content-MD5 of one HEAD; none where there is none, or it cannot be asked for."""
         url = self._address(self._key(item.name))
-        text = head(url, ca_bundle=self._credentials.connection.ca_bundle).get("content-md5", "") if url else ""
+        if url is None:
+            self._heads.give_up("this identity can sign no address")
+            return None
+        bundle = self._credentials.connection.ca_bundle
+        text = self._heads.of(partial(ask, "HEAD", url, timeout=self._timeout, ca_bundle=bundle)).get("content-md5", "")
         try:
             return Checksum("md5", base64.b64decode(text, validate=True).hex()) if text else None
         except binascii.Error:
@@ -78,7 +86,7 @@ def open_azure(uri: StorageUri, credentials: AzureCredentials, settings: Setting
         if link.ca_bundle and "certificate" in str(error).lower():
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from None  # its text may hold parts of the key
-    return AzureFolder(uri, store, uri.key, credentials)
+    return AzureFolder(uri, store, uri.key, credentials, settings)
 
 
 def _config(credentials: AzureCredentials) -> Any:

@@ -18,7 +18,7 @@ from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
 from wellhead_storage.stores.gcs_metadata import metadata_token
 from wellhead_storage.stores.gcs_tokens import Bearer, Token, self_signed
-from wellhead_storage.stores.heads import Answer, ask
+from wellhead_storage.stores.heads import Answer, Heads, ask
 from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri
 
@@ -33,16 +33,24 @@ class GcsFolder(ObstoreFolder):
     """A folder in GCS, whose objects all have a crc32c, most an MD5 too."""
 
     def __init__(
-        self, uri: StorageUri, store: GCSStore, prefix: str, link: GcsConnection, bearer: Bearer | None
+        self,
+        uri: StorageUri,
+        store: GCSStore,
+        prefix: str,
+        link: GcsConnection,
+        bearer: Bearer | None,
+        settings: Settings,
     ) -> None:
         super().__init__(uri, store, prefix)
-        self._link, self._bearer = link, bearer
+        self._link, self._bearer, self._timeout = link, bearer, settings.stall_timeout
+        self._heads = Heads(uri.location, settings)
         self._base = link.endpoint_url or _GOOGLE
 
     def checksum(self, item: StoredObject) -> Checksum | None:
         """The `x-goog-hash` of one HEAD; none where it cannot be asked for."""
-        answer = self._ask("HEAD", f"{self._base}/{self.uri.container}/{quote(self._key(item.name))}")
-        found = dict(_HASH.findall(answer.headers.get("x-goog-hash", "")))
+        url = f"{self._base}/{self.uri.container}/{quote(self._key(item.name))}"
+        headers = self._heads.of(partial(self._ask, "HEAD", url))
+        found = dict(_HASH.findall(headers.get("x-goog-hash", "")))
         for algorithm in ("crc32c", "md5"):
             if algorithm in found:
                 try:
@@ -67,13 +75,14 @@ class GcsFolder(ObstoreFolder):
     def _ask(self, method: str, url: str) -> Answer:
         """With the same identity as obstore's requests; a token that is refused is replaced once."""
         if self._bearer is None:
-            return ask(method, url, ca_bundle=self._link.ca_bundle)
+            return ask(method, url, timeout=self._timeout, ca_bundle=self._link.ca_bundle)
         token = self._bearer.token()
         answer = self._authorized(method, url, token)
         return answer if answer.status != 401 else self._authorized(method, url, self._bearer.token(refused=token))
 
     def _authorized(self, method: str, url: str, token: Token) -> Answer:
-        return ask(method, url, ca_bundle=self._link.ca_bundle, headers={"authorization": f"Bearer {token.value}"})
+        headers = {"authorization": f"Bearer {token.value}"}
+        return ask(method, url, timeout=self._timeout, ca_bundle=self._link.ca_bundle, headers=headers)
 
 
 def open_gcs(uri: StorageUri, credentials: GcsCredentials, settings: Settings) -> tuple[GcsFolder, GcsCredentials]:
@@ -111,7 +120,7 @@ def open_gcs(uri: StorageUri, credentials: GcsCredentials, settings: Settings) -
         if link.ca_bundle and "certificate" in str(error).lower():
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from None  # its text may hold parts of the key
-    return GcsFolder(uri, store, uri.key, link, bearer), credentials
+    return GcsFolder(uri, store, uri.key, link, bearer, settings), credentials
 
 
 def _bearer(credentials: GcsCredentials, settings: Settings) -> Bearer | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from wellhead_storage.stores.ambient import variables_hidden
 from wellhead_storage.stores.client import client_options, retry_config, unusable_bundle
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
-from wellhead_storage.stores.heads import head
+from wellhead_storage.stores.heads import Heads, ask
 from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.stores.s3_checksums import ChecksumRequests
 from wellhead_storage.uri import StorageUri
@@ -30,10 +31,13 @@ _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 class S3Folder(ObstoreFolder):
     """A folder in S3, whose ETags are MD5 sums where an object was uploaded in one piece."""
 
-    def __init__(self, uri: StorageUri, store: S3Store, prefix: str, credentials: S3Credentials) -> None:
+    def __init__(
+        self, uri: StorageUri, store: S3Store, prefix: str, credentials: S3Credentials, settings: Settings
+    ) -> None:
         super().__init__(uri, store, prefix)
-        self._signer, self._link = store, credentials.connection
-        self._requests = ChecksumRequests(credentials)
+        self._signer, self._link, self._timeout = store, credentials.connection, settings.stall_timeout
+        self._heads = Heads(uri.location, settings)
+        self._requests = ChecksumRequests(credentials, self._heads, settings.stall_timeout)
 
     def checksum(self, item: StoredObject) -> Checksum | None:
         """What S3 keeps beside the object, else the ETag, if it has the form of an MD5 sum.
@@ -48,13 +52,19 @@ class S3Folder(ObstoreFolder):
         return kept or (Checksum("md5", match[1]) if match else None)
 
     def checksum_is_of_content(self, item: StoredObject, checksum: Checksum) -> bool:
-        """One HEAD: objects encrypted with a key of KMS or of the customer have an ETag of another kind."""
+        """One HEAD: objects encrypted with a key of KMS or of the customer have an ETag of another kind.
+
+        Raises:
+            StoreUnavailable: it does not say.
+        """
         if checksum.algorithm != "md5" or self._link.identity == "anonymous":
             return True  # what anybody may read is not encrypted in these ways
         url = self._address(item)
         if url is None:
             return True
-        headers = head(url, ca_bundle=self._link.ca_bundle, verify_tls=self._link.verify_tls)
+        link = self._link
+        request = partial(ask, "HEAD", url, timeout=self._timeout, ca_bundle=link.ca_bundle, verify_tls=link.verify_tls)
+        headers = self._heads.insist(request).headers
         if "kms" in headers.get("x-amz-server-side-encryption", "").lower() or any(
             name.startswith("x-amz-server-side-encryption-customer") for name in headers
         ):
@@ -106,7 +116,7 @@ def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> 
         if link.ca_bundle and "certificate" in str(error).lower():
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from error
-    return S3Folder(uri, store, uri.key, credentials)
+    return S3Folder(uri, store, uri.key, credentials, settings)
 
 
 def _config(bucket: str, credentials: S3Credentials) -> S3Config:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wellhead_storage.credentials.s3 import S3Credentials
 from wellhead_storage.logs import log
-from wellhead_storage.stores.heads import head
+from wellhead_storage.stores.heads import Answer, Heads, ask
 from wellhead_storage.stores.interface import Algorithm, Checksum
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _FASTEST_FIRST: tuple[tuple[str, Algorithm], ...] = (
 )
 _SECONDS = 10.0
 _REGION = "us-east-1"
+_UNASKED = 401  # of HTTP: as if the store had said so
 
 
 def stored_checksum(headers: Mapping[str, str]) -> Checksum | None:
@@ -54,20 +55,29 @@ class ChecksumRequests:
 
     Args:
         credentials: to sign with.
+        heads: through which to ask.
+        timeout: seconds without a byte that end a request.
     """
 
-    def __init__(self, credentials: S3Credentials) -> None:
+    def __init__(self, credentials: S3Credentials, heads: Heads, timeout: float) -> None:
         self._link, self._secret = credentials.connection, credentials.secret
+        self._heads, self._timeout = heads, timeout
 
     def ask(self, url: str) -> Checksum | None:
         """The checksum of the object at a URL (without a signature), or None where it cannot be known."""
-        try:
-            headers = _MODE if self._link.identity == "anonymous" else self._signed(url)
-        except Exception as error:  # noqa: BLE001 - awscrt raises its own, TimeoutError and more; a checksum is a bonus
-            log.debug("a request for a checksum cannot be signed: %s", error)
-            return None
+        return stored_checksum(self._heads.of(partial(self._request, url)))
+
+    def _request(self, url: str) -> Answer:
         link = self._link
-        return stored_checksum(head(url, ca_bundle=link.ca_bundle, verify_tls=link.verify_tls, headers=headers))
+        try:
+            headers = _MODE if link.identity == "anonymous" else self._signed(url)
+        except Exception as error:  # noqa: BLE001 - awscrt raises its own, TimeoutError and more
+            log.debug("a request for a checksum cannot be signed: %s", error)
+            self._heads.give_up("the request cannot be signed")
+            return Answer(_UNASKED, {})
+        return ask(
+            "HEAD", url, timeout=self._timeout, ca_bundle=link.ca_bundle, verify_tls=link.verify_tls, headers=headers
+        )
 
     def _signed(self, url: str) -> dict[str, str]:
         from awscrt import auth, http
