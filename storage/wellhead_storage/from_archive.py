@@ -17,6 +17,7 @@ from wellhead_storage.stores.interface import Store, StoredObject
 from wellhead_storage.uri import StorageUri
 
 _MARK = "config.json"
+_MOST_SPARED = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,15 @@ def _wrapper(manifest: Manifest) -> str:
     return top if any(file.name == f"{top}/{_MARK}" for file in manifest.files) else ""
 
 
+def room(free: int) -> int:
+    """How many of the free bytes of a volume an archive may fill.
+
+    Not the last twentieth, or GiB: blocks and folders take more than the bytes in them, and on a node's disk others
+    write too (the kubelet evicts pods long before it is full).
+    """
+    return free - min(free // 20, _MOST_SPARED)
+
+
 def fetch_and_unpack(
     store: Store, archive: StoredObject, staging: Staging, transfer: Transfer, *, lift: bool
 ) -> Unpacked:
@@ -76,7 +86,7 @@ def fetch_and_unpack(
     with disk_errors(staging.destination):
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-    unpack(staging.path(archive.name), root, available=free_bytes(root), check=transfer.large.check)
+    unpack(staging.path(archive.name), root, available=room(free_bytes(root)), check=transfer.large.check)
     staging.drop(archive.name)
     inside = list(root.iterdir())
     if lift and len(inside) == 1 and (inside[0] / _MARK).is_file():

@@ -66,6 +66,27 @@ def test_an_empty_file(pod: Pod, web: WebServer) -> None:
     assert pod.files == {"empty.bin": b""}
 
 
+@pytest.mark.parametrize("content", [GGUF, b""])
+def test_a_server_that_refuses_every_range_still_has_the_file(pod: Pod, web: WebServer, content: bytes) -> None:
+    web.refuses_ranges = True
+    web.files["/models/q4.gguf"] = content
+    outcome = fetch(pod, web, WELLHEAD_ENGINE="")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == {"q4.gguf": content}
+
+
+def test_a_broken_body_goes_on_from_where_it_broke_off(pod: Pod, web: WebServer) -> None:
+    web.cuts = 1
+    outcome = fetch(pod, web)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == {"q4.gguf": GGUF}
+    assert [headers["range"] for _, headers in web.asked] == [
+        "bytes=0-0",
+        f"bytes=0-{len(GGUF) - 1}",
+        f"bytes={len(GGUF) // 2}-{len(GGUF) - 1}",
+    ]
+
+
 def test_a_name_is_decoded(pod: Pod, web: WebServer) -> None:
     web.files["/models/my%20model%C3%A9.gguf"] = GGUF
     assert fetch(pod, web, "/models/my%20model%C3%A9.gguf").exit_code == 0
@@ -87,6 +108,78 @@ def test_the_second_run_fetches_nothing(pod: Pod, web: WebServer) -> None:
     web.files["/models/q4.gguf"] = GGUF + b"new"
     assert fetch(pod, web).exit_code == 0
     assert pod.files == {"q4.gguf": GGUF + b"new"}
+
+
+# Editions --------------------------------------------------------------------------------------------------------
+
+OLD, NEW = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
+MARKS = {
+    "an ETag": [{"etag": '"1"'}, {"etag": '"2"'}],
+    "a weak ETag": [{"etag": 'W/"1"'}, {"etag": 'W/"2"'}],
+    "a date": [{"last-modified": OLD}, {"last-modified": NEW}],
+    "an old-fashioned date": [
+        {"last-modified": "Sunday, 06-Nov-94 08:49:37 GMT"},
+        {"last-modified": "Sunday, 06-Nov-94 08:49:38 GMT"},
+    ],
+    "a weak ETag that stays, and a date": [
+        {"etag": 'W/"1"', "last-modified": OLD},
+        {"etag": 'W/"1"', "last-modified": NEW},
+    ],
+}
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_file_that_is_replaced_by_one_of_the_same_size_is_noticed(
+    pod: Pod, web: WebServer, mark: str, ranges: bool
+) -> None:
+    before, after = MARKS[mark]
+    web.etags, web.ranges, web.headers["/models/q4.gguf"] = False, ranges, before
+
+    def replace(number: int) -> None:
+        if number == 2:
+            web.files["/models/q4.gguf"], web.headers["/models/q4.gguf"] = GGUF[::-1], after
+
+    web.before = replace
+    sentence = (
+        f"{web.url}/models/q4.gguf was replaced while it was being read. Start again once the upload is finished."
+    )
+    assert_refused(pod, fetch(pod, web), 17, sentence)
+    assert fetch(pod, web).exit_code == 0
+    assert pod.files == {"q4.gguf": GGUF[::-1]}
+
+
+def test_halves_of_two_editions_are_never_put_together(pod: Pod, web: WebServer) -> None:
+    web.etags, web.headers["/models/q4.gguf"], web.cuts = False, {"last-modified": OLD}, 1
+
+    def replace(number: int) -> None:
+        if number == 3:  # the one that goes on
+            web.files["/models/q4.gguf"], web.headers["/models/q4.gguf"] = GGUF[::-1], {"last-modified": NEW}
+
+    web.before = replace
+    outcome = fetch(pod, web)
+    assert (outcome.exit_code, "was replaced while it was being read" in outcome.sentence) == (17, True)
+    assert pod.files == {}
+
+
+def test_a_file_that_became_smaller(pod: Pod, web: WebServer) -> None:
+    web.cuts = 1
+    web.before = lambda number: web.files.update({"/models/q4.gguf": b"GGUF"}) if number == 3 else None
+    outcome = fetch(pod, web)
+    assert (outcome.exit_code, "was replaced while it was being read" in outcome.sentence) == (17, True)
+
+
+def test_a_date_that_changes_all_the_time_does_not_matter_beside_an_etag(pod: Pod, web: WebServer) -> None:
+    web.before = lambda number: web.headers.update({"/models/q4.gguf": {"last-modified": [OLD, NEW][number % 2]}})
+    assert fetch(pod, web).exit_code == 0
+    assert pod.files == {"q4.gguf": GGUF}
+
+
+def test_what_nothing_marks_comes_in_one_answer(pod: Pod, web: WebServer) -> None:
+    web.etags = False
+    assert fetch(pod, web).exit_code == 0
+    assert pod.files == {"q4.gguf": GGUF}
+    assert [headers.get("range") for _, headers in web.asked] == ["bytes=0-0", None]
 
 
 # Secrets ---------------------------------------------------------------------------------------------------------
@@ -112,6 +205,40 @@ def test_and_to_nobody_else(pod: Pod, web: WebServer) -> None:
         assert not any({"x-api-key", "authorization"} & set(headers) for _, headers in other.asked)
 
 
+def test_nor_behind_a_redirect_that_comes_late(pod: Pod, web: WebServer) -> None:
+    with web_server() as other:
+        other.files["/models/q4.gguf"] = GGUF
+
+        def move(number: int) -> None:
+            if number == 2:
+                web.redirects["/models/q4.gguf"] = f"{other.url}/models/q4.gguf"
+
+        web.before = move
+        secret = {f"{web.host}-headers": '{"X-Api-Key": "hush-hush", "Authorization": "Bearer hush"}'}
+        outcome = fetch(pod, web, "/models/q4.gguf?sig=hush", **secret)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert pod.files == {"q4.gguf": GGUF}
+        assert all({"x-api-key", "authorization"} <= set(headers) for _, headers in web.asked)
+        assert other.asked
+        assert "hush" not in str(other.asked)
+
+
+def test_a_link_that_expires_is_asked_for_again(pod: Pod, web: WebServer) -> None:
+    with web_server() as other:
+        other.files["/signed"] = GGUF
+        other.before = lambda number: other.failures.append(403) if number == 2 else None
+        web.redirects["/models/q4.gguf"] = f"{other.url}/signed"
+        outcome = fetch(pod, web)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert pod.files == {"q4.gguf": GGUF}
+        assert (len(web.asked), len(other.asked)) == (2, 3)
+
+
+def test_a_secret_may_name_the_client(pod: Pod, web: WebServer) -> None:
+    assert fetch(pod, web, **{"127.0.0.1-headers": '{"User-Agent": "curl", "accept-encoding": "gzip"}'}).exit_code == 0
+    assert {(headers["user-agent"], headers["accept-encoding"]) for _, headers in web.asked} == {("curl", "identity")}
+
+
 def test_a_signed_url_is_asked_for_and_never_shown(pod: Pod, web: WebServer) -> None:
     outcome = fetch(pod, web, "/models/q4.gguf?X-Amz-Signature=abc%2Fdef&x=1", WELLHEAD_LOG_LEVEL="debug")
     assert outcome.exit_code == 0, outcome.stderr
@@ -132,12 +259,36 @@ def test_malformed_headers_are_named_and_not_shown(pod: Pod, web: WebServer, tex
     assert_refused(pod, outcome, 19, sentence)
 
 
+UNSENDABLE = {
+    r'{"X-Api-Key": "hush\n"}': "The header X-Api-Key for {host} has a value with line breaks, control characters or "
+    "letters outside ASCII.",
+    r'{"X-Api-Key": "hush\u00e9"}': "The header X-Api-Key for {host} has a value with line breaks, control characters "
+    "or letters outside ASCII.",
+    r'{"hush: hush": "x"}': "The headers for {host} have a name that is none.",
+    r'{"": "hush"}': "The headers for {host} have a name that is none.",
+}
+
+
+@pytest.mark.parametrize("text", UNSENDABLE)
+def test_headers_that_cannot_be_sent_are_named_and_not_shown(pod: Pod, web: WebServer, text: str) -> None:
+    outcome = fetch(pod, web, **{"127.0.0.1-headers": text}, WELLHEAD_LOG_LEVEL="debug")
+    assert (outcome.exit_code, web.asked) == (19, [])
+    assert outcome.message.startswith(f"{UNSENDABLE[text].format(host=web.host)} Correct `headers` in the secret")
+    assert "hush" not in outcome.stderr
+
+
 # Refusals --------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_that_is_not_there(pod: Pod, web: WebServer) -> None:
     outcome = fetch(pod, web, "/models/none.gguf")
     assert_refused(pod, outcome, 11, f"{web.url}/models/none.gguf does not exist. Check the URL.")
+
+
+def test_a_file_that_goes_away_meanwhile(pod: Pod, web: WebServer) -> None:
+    web.before = lambda number: web.files.clear() if number == 2 else None
+    outcome = fetch(pod, web)
+    assert_refused(pod, outcome, 11, f"{web.url}/models/q4.gguf does not exist. Check the URL.")
 
 
 def test_a_login(pod: Pod, web: WebServer) -> None:
@@ -161,6 +312,48 @@ def test_redirects_in_a_circle(pod: Pod, web: WebServer) -> None:
     assert outcome.exit_code == 16
     assert outcome.sentence.startswith(f"{web.url}/models/q4.gguf redirects in a circle.")
     assert pod.is_untouched
+
+
+def test_redirects_that_become_a_circle(pod: Pod, web: WebServer) -> None:
+    web.before = lambda number: web.redirects.update({"/models/q4.gguf": "/models/q4.gguf"}) if number == 2 else None
+    outcome = fetch(pod, web)
+    assert (outcome.exit_code, pod.files) == (16, {})
+    assert outcome.sentence.startswith(f"{web.url}/models/q4.gguf redirects in a circle.")
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/q4.gguf", "data:,GGUF"])
+def test_a_redirect_to_what_is_no_web_server(pod: Pod, web: WebServer, target: str, late: bool) -> None:
+    web.before = lambda number: web.redirects.update({"/models/q4.gguf": target}) if number > late else None
+    scheme = target.partition(":")[0]
+    sentence = f"{web.url}/models/q4.gguf redirects to {scheme}://, which is not followed. Check the URL."
+    assert_refused(pod, fetch(pod, web), 10, sentence)
+
+
+@pytest.mark.parametrize("target", ["http://[::1/q4.gguf", "http://127.0.0.1:port/q4.gguf"])
+def test_a_redirect_to_no_address(pod: Pod, web: WebServer, target: str) -> None:
+    web.redirects["/models/q4.gguf"] = target
+    sentence = f"{web.url}/models/q4.gguf leads to an address that is none. Check the URL."
+    assert_refused(pod, fetch(pod, web), 10, sentence)
+
+
+def test_a_redirect_out_of_tls_is_not_followed_with_a_secret(pod: Pod, web: WebServer, tmp_path: Path) -> None:
+    authority = new_authority(tmp_path)
+    with web_server() as other, tls_proxy(web.url, authority.issue(tmp_path / "cert.pem", "127.0.0.1")) as endpoint:
+        other.files["/q4.gguf"] = GGUF
+        web.redirects["/models/q4.gguf"] = f"{other.url}/q4.gguf"
+        trust = {"SSL_CERT_FILE": str(authority.bundle), **HURRIED}
+        outcome = pod.init(f"{endpoint}/models/q4.gguf", **trust, **{"127.0.0.1-headers": '{"X-Api-Key": "hush"}'})
+        assert_refused(
+            pod,
+            outcome,
+            10,
+            f"{endpoint}/models/q4.gguf redirects from https:// to http://, which is not followed where a secret has "
+            "headers for the server. Correct the server's redirect, or name the address that it leads to.",
+        )
+        assert other.asked == []
+        assert pod.init(f"{endpoint}/models/q4.gguf", **trust).exit_code == 0
+        assert pod.files == {"q4.gguf": GGUF}
 
 
 def test_a_directory_names_no_file(pod: Pod, web: WebServer) -> None:

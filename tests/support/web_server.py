@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
@@ -26,8 +26,12 @@ class WebServer:
         redirects: path → where to.
         needs: headers without which it answers 401.
         ranges: it knows ranges.
+        refuses_ranges: it answers 416 to every range.
+        etags: it gives ETags; by its content; `headers` may give others.
         lengths: it says lengths; without, bodies come in chunks.
         failures: statuses of the next answers.
+        cuts: how many of the next bodies end half-way.
+        before: called with every request before it is answered; the number of requests so far comes with it.
         asked: (path with query, headers in lower case) of every request.
     """
 
@@ -37,8 +41,12 @@ class WebServer:
     redirects: dict[str, str] = field(default_factory=dict)
     needs: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
+    refuses_ranges: bool = False
+    etags: bool = True
     lengths: bool = True
     failures: list[int] = field(default_factory=list)
+    cuts: int = 0
+    before: Callable[[int], None] = lambda _: None
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     @property
@@ -73,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         web: WebServer = self.server.web  # type: ignore[attr-defined]
         web.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        web.before(len(web.asked))
         path = self.path.partition("?")[0]
         if web.failures:
             self._answer(web.failures.pop(0), b"")
@@ -87,12 +96,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, web: WebServer, content: bytes, further: dict[str, str]) -> None:
         etag = f'"{hash(content)}"'
-        headers = {"etag": etag, "content-type": "application/octet-stream", **further}
+        marks = {"etag": etag} if web.etags else {}
+        headers = {**marks, "content-type": "application/octet-stream", **further}
         asked = _RANGE.fullmatch(self.headers.get("range", "")) if web.ranges else None
-        if self.headers.get("if-match", etag) != etag:
-            self._answer(412, b"")
+        if web.refuses_ranges and "range" in self.headers:
+            self._answer(416, b"<html>no</html>", **{"content-type": "text/html"})
         elif asked and int(asked[1]) >= len(content):
-            self._answer(416, b"", etag=etag)
+            self._answer(416, b"", **{"content-range": f"bytes */{len(content)}"}, **marks)
         elif asked:
             begin, end = int(asked[1]), min(int(asked[2] or len(content)) + 1, len(content))
             span = f"bytes {begin}-{end - 1}/{len(content)}"
@@ -108,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
         if web.lengths or status != 200:
             self.send_header("content-length", str(len(body)))
             self.end_headers()
+            if web.cuts and len(body) > 1:
+                web.cuts -= 1
+                body, self.close_connection = body[: len(body) // 2], True
             self.wfile.write(body)
         else:
             self.send_header("transfer-encoding", "chunked")

@@ -15,28 +15,10 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.unit.archives import CONTENT, MIB, NAMES, files, pack
 from wellhead_storage.archives.kinds import is_archive
 from wellhead_storage.archives.unpack import unpack
 from wellhead_storage.errors import IncompleteCheckpoint, InsufficientSpace, IntegrityError, WellheadError
-
-MIB = 1 << 20
-CONTENT = {"config.json": b"{}", "weights/model.bin": bytes(range(256)) * 5000, "empty": b""}
-TARS = {"model.tar": "w", "model.tar.gz": "w:gz", "model.tgz": "w:gz", "model.tar.bz2": "w:bz2", "model.tar.xz": "w:xz"}
-NAMES = [*TARS, "model.zip"]
-
-
-def pack(path: Path, content: dict[str, bytes]) -> Path:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in content.items():
-                archive.writestr(name, data)
-        return path
-    with tarfile.open(path, TARS[path.name]) as archive:  # type: ignore[call-overload]
-        for name, data in content.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return path
 
 
 def special(path: Path, name: str, kind: bytes, target: str = "") -> Path:
@@ -45,10 +27,6 @@ def special(path: Path, name: str, kind: bytes, target: str = "") -> Path:
         entry.type, entry.linkname, entry.mode = kind, target, 0o4777
         archive.addfile(entry)
     return path
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture

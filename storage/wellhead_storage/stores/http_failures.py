@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wellhead_storage.errors import AccessDenied, ObjectNotFound, StoreUnavailable, WellheadError
+from wellhead_storage.errors import AccessDenied, IntegrityError, ObjectNotFound, StoreUnavailable, WellheadError
 from wellhead_storage.uri import StorageUri
 
 _PASSING = {408, 425, 429}
@@ -25,6 +25,13 @@ def refused(status: int, uri: StorageUri, *, has_headers: bool) -> WellheadError
     return AccessDenied(f"The server rejects the request for {uri.location} (status {status}).", "Check the URL.")
 
 
+def replaced(uri: StorageUri) -> IntegrityError:
+    """For an answer of another edition than the one that was looked at."""
+    return IntegrityError(
+        f"{uri.location} was replaced while it was being read.", "Start again once the upload is finished."
+    )
+
+
 def unreachable(error: Exception, uri: StorageUri) -> StoreUnavailable:
     """For what httpx2 raises when no answer, or not all of it, comes."""
     import httpx2
@@ -42,8 +49,3 @@ def unreachable(error: Exception, uri: StorageUri) -> StoreUnavailable:
         f"{uri.location} does not come from {uri.container}: {reason}.",
         "Check the host name, the network, and the CA bundle.",
     )
-
-
-def is_page(content_type: str, name: str) -> bool:
-    """Whether a login or error page came instead of a file."""
-    return content_type.lower().startswith("text/html") and not name.lower().endswith((".html", ".htm"))

@@ -1,10 +1,13 @@
-"""One file behind a signed link: bytes of it, until the link expires. The link is a secret, and so is never shown."""
+"""One file behind a signed link of the Hub: bytes of it, until the link expires.
+
+The link is a secret, and so is never shown.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
@@ -35,24 +38,12 @@ class SignedLink:
         url: with its signature.
         settings: time-outs.
         ca_bundle: further authorities, or None.
-        headers: for this host alone.
-        etag: strong one of the edition that is wanted, if that is known.
     """
 
-    def __init__(
-        self,
-        url: str,
-        settings: Settings,
-        ca_bundle: str | None,
-        headers: Mapping[str, str] | None = None,
-        etag: str | None = None,
-    ) -> None:
+    def __init__(self, url: str, settings: Settings, ca_bundle: str | None) -> None:
         from obstore.store import HTTPStore
 
         options = client_options(settings, allow_http=url.startswith("http://"), ca_bundle=ca_bundle)
-        if headers:
-            options["default_headers"] = dict(headers)
-        self._pin = {"if_match": etag} if etag else {}
         # The whole link is the store's root, and the file its empty key: nothing of the signature is written anew.
         self._store = HTTPStore(url, client_options=options, retry_config=retry_config(settings))
 
@@ -64,9 +55,8 @@ class SignedLink:
             IntegrityError: other bytes than were asked for, or a file of another size.
             StoreUnavailable, ObjectNotFound: nothing, or not all, came.
         """
-        options: Any = {"range": (start, end), **self._pin}
         try:
-            answer = obstore.get(self._store, "", options=options)
+            answer = obstore.get(self._store, "", options={"range": (start, end)})
         except CLIENT_ERRORS as error:
             if isinstance(error, _REFUSED) or _GONE.search(str(error)):
                 raise LinkExpired from None
