@@ -32,7 +32,7 @@ from wellhead_storage.settings import Settings
 _OVERRIDES = {
     "s3": ("endpoint_url", "region", "virtual_hosted", "ca_bundle"),
     "gs": ("endpoint_url", "project", "ca_bundle"),
-    "az": ("endpoint_url", "ca_bundle"),
+    "az": ("ca_bundle",),
 }
 
 
@@ -58,7 +58,7 @@ def engine_credentials(plan: Plan, folder: Path, settings: Settings, environment
     deliberate = own.connection.identity in {"static", "anonymous"}
     if deliberate or (own.usable and plan.credentials.handoff != "sealed"):
         log.info("storage credentials: the engine's container has its own (%s)", own.connection.identity)
-        of_identity = {"identity", "client_id", "tenant_id"} & set(type(own.connection).model_fields)
+        of_identity = {"identity", "client_id", "tenant_id", "authority_host"} & set(type(own.connection).model_fields)
         taken = {name: getattr(own.connection, name) for name in of_identity}
         return _joined(planned.model_copy(update=differing | taken), own.secret)
     secret = _opened(plan, folder, settings) if plan.credentials.handoff == "sealed" else None
@@ -92,7 +92,7 @@ def _own(planned: Connection, environment: Mapping[str, str]) -> Credentials:
     if isinstance(planned, GcsConnection):
         return gcs_credentials(environment)
     if isinstance(planned, AzureConnection):
-        return azure_credentials(environment, planned.account)
+        return azure_credentials(environment, planned.account, planned.suffix)
     return s3_credentials(environment)
 
 

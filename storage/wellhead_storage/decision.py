@@ -50,6 +50,12 @@ def obstacles_to_connection(link: Connection, *, handoff: bool, token: bool) -> 
     found = []
     if not link.verify_tls:
         found.append("TLS verification is switched off (S3_VERIFY_SSL), which the streamer cannot honour")
+    if link.kind == "az":
+        # Its C++ half builds https://<account>.<suffix> itself; without a key or SAS it signs in (wheel 0.17.0).
+        if link.endpoint_url:
+            found.append("the endpoint in AZURE_SERVICE_URL is not Azure's own, and the streamer reaches no other")
+        if link.identity == "anonymous":
+            found.append("access is anonymous, and the streamer reads nothing from Azure without credentials")
     if link.identity == "static" and handoff and not token:
         found.append("no service-account token is mounted, so the credentials cannot be sealed for the engine")
     return found

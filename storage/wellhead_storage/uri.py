@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlencode
 
+from wellhead_storage.azure_hosts import PUBLIC, azure_host, is_account, is_blob_host, is_files_host
 from wellhead_storage.errors import InvalidUri
 
 Kind = Literal["s3", "gs", "az", "hf", "http", "file", "mounted", "registry", "delegated"]
@@ -47,11 +48,6 @@ _SIGNED_QUERIES: frozenset[Kind] = frozenset({"http", "delegated"})  # a web add
 _SIGNATURES = {"sig", "x-amz-signature", "x-goog-signature"}  # of Azure, S3 and GCS; they are credentials
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
-_AZURE_HOST = re.compile(r"[a-z0-9-]{3,24}\.blob\.[a-z0-9.-]+", re.IGNORECASE)
-# What kserve_storage takes for Azure Files; other clouds' hosts are plain HTTP to it, and so to us.
-_AZURE_FILES_HOST = re.compile(
-    r"[a-z0-9-]{3,24}\.(?:file\.core\.windows\.net|z[0-9]{1,2}\.file\.storage\.azure\.net)", re.IGNORECASE
-)
 # KServe allows a user name in front of a Git host; access tokens, often put there, must not get into plans and logs.
 _GIT_USER = re.compile(r"(?!gh[a-z]_|github_pat_|gl[a-z]+-|hf_)[A-Za-z0-9._-]{1,39}")
 _OTHER_REPOSITORIES = {"datasets", "spaces", "buckets", "kernels"}  # huggingface_hub's own hf:// URIs start with them
@@ -71,6 +67,7 @@ class StorageUri:
         container: bucket, container, host, or `owner/model` for Hugging Face; empty for `file`.
         key: the folder or object inside it, without leading or trailing slash (absolute path for `file`).
         account: Azure storage account, else empty.
+        suffix: of its host, where that is not the public cloud's, else empty.
         revision: Hugging Face revision, else empty.
         query: decoded query parameters, in the order written.
         forced_stream: written as `runai_streamer://…`.
@@ -81,6 +78,7 @@ class StorageUri:
     container: str
     key: str
     account: str = ""
+    suffix: str = ""
     revision: str = ""
     query: tuple[tuple[str, str], ...] = field(default=())
     forced_stream: bool = False
@@ -94,7 +92,7 @@ class StorageUri:
 
     def _authority(self) -> str:
         if self.kind == "az" and self.account:
-            return f"{self.container}@{self.account}"
+            return f"{self.container}@{self.account}" + (f".{self.suffix}" if self.suffix else "")
         return self.container
 
     def _path(self) -> str:
@@ -176,13 +174,12 @@ def _parse(text: str) -> StorageUri:
     if kind == "file":
         return _file(rest if rest.startswith("/") else f"/{rest}")
     body, query = _split_query(rest, kind)
-    if kind in STREAMABLE or (kind == "http" and _is_azure(body)):
+    azure = kind == "az" or (kind == "http" and is_blob_host(body.partition("/")[0]))
+    if azure or kind in STREAMABLE:
         _refuse_signature(body, query)
+    if azure:
+        _refuse_endpoint(body, query)
     return _PARSERS[kind](text, scheme, body, query)
-
-
-def _is_azure(body: str) -> bool:
-    return bool(_AZURE_HOST.fullmatch(body.partition("/")[0]))
 
 
 def _refuse_signature(body: str, query: tuple[tuple[str, str], ...]) -> None:
@@ -191,6 +188,15 @@ def _refuse_signature(body: str, query: tuple[tuple[str, str], ...]) -> None:
         raise InvalidUri(
             f"The URI of {body} carries a signature, which everybody who may read the InferenceService would see.",
             "Put credentials into a secret; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
+        )
+
+
+def _refuse_endpoint(body: str, query: tuple[tuple[str, str], ...]) -> None:
+    """Whoever wrote the URI (a registry's artifact, say) would get the SAS or token of whoever uses it."""
+    if any(name.lower() == "endpoint" for name, _ in query):
+        raise InvalidUri(
+            f"The URI of {body} names an endpoint, which would be sent the credentials for Azure.",
+            "Name a private endpoint or an emulator in AZURE_SERVICE_URL.",
         )
 
 
@@ -225,13 +231,25 @@ def _bucket(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...
 def _azure(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
     authority, _, key = body.partition("/")
     container, _, host = authority.partition("@")
-    account = (host.partition(".")[0] if host else "").lower()
-    if not container or (scheme != "az" and not account):
+    if not container or (scheme != "az" and not host):
         raise InvalidUri(
             f"{text!r} names no container and account.",
             "Write az://container/path or abfss://container@account.dfs.core.windows.net/path.",
         )
-    return StorageUri("az", "az", container, _folder(text, key), account=account, query=query)
+    if not host or is_account(host.lower()):
+        return StorageUri("az", "az", container, _folder(text, key), account=host.lower(), query=query)
+    return _at_azure(text, container, key, host, query)
+
+
+def _at_azure(text: str, container: str, key: str, host: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
+    named = azure_host(host)
+    if not named:
+        raise InvalidUri(
+            f"{text!r} names {host!r}, which is no storage account of Azure.",
+            "Write az://container@account/path; a private endpoint or an emulator goes into AZURE_SERVICE_URL.",
+        )
+    suffix = "" if named.suffix == PUBLIC else named.suffix
+    return StorageUri("az", "az", container, _folder(text, key), account=named.account, suffix=suffix, query=query)
 
 
 def _http(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...]) -> StorageUri:
@@ -241,15 +259,13 @@ def _http(text: str, scheme: str, body: str, query: tuple[tuple[str, str], ...])
     git = scheme == "https" and path.rstrip("/").endswith(".git")
     if not host or ("@" in host and not git):
         raise _with_password(scheme)
-    if scheme == "https" and _AZURE_FILES_HOST.fullmatch(host):
+    if scheme == "https" and is_files_host(host):
         return _azure_files(text, host.lower(), path, query)
-    if _is_azure(body):
+    if is_blob_host(host):
         container, _, key = path.partition("/")
         if not container:
             raise InvalidUri(f"{text!r} names no container.", "Write https://account.blob…/container/path.")
-        return StorageUri(
-            "az", "az", container, _folder(text, unquote(key)), account=host.partition(".")[0].lower(), query=query
-        )
+        return _at_azure(text, container, unquote(key), host, query)
     if git:
         return _git(text, host, path.rstrip("/"), query)
     return StorageUri("http", scheme, host.lower(), path, query=query)

@@ -1,7 +1,7 @@
 """Azure Blob Storage: key, SAS, service principal, workload identity, or none → `AzureCredentials` → the streamer.
 
 KServe's variables (kserve.md 6.1) and those of Azure's own libraries, which the streamer shares
-(vllm-and-streamer.md 6.6). The account comes from the URI where that names one.
+(vllm-and-streamer.md 6.6). Account and cloud come from the URI where it names them, the endpoint from variables only.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from wellhead_storage.azure_hosts import PUBLIC, AzureHost, authority_of, azure_host
 from wellhead_storage.credentials.certificates import web_ca_bundle
 from wellhead_storage.credentials.s3 import Identity
 from wellhead_storage.errors import InvalidConfiguration
 
-SUFFIX = "blob.core.windows.net"
+_TRUE = {"1", "true", "yes", "on"}
 
 
 class AzureConnection(BaseModel):
@@ -29,6 +30,7 @@ class AzureConnection(BaseModel):
         suffix: of Azure's host names, `blob.core.windows.net` in the public cloud.
         client_id: of a service principal or a federated identity.
         tenant_id: its tenant.
+        authority_host: where these two sign in, with scheme, without trailing slash; None for the public cloud's.
         verify_tls: always, here.
         ca_bundle: path of a PEM file, or None.
         identity: where the authorization comes from.
@@ -39,9 +41,10 @@ class AzureConnection(BaseModel):
     kind: Literal["az"] = "az"
     account: str
     endpoint_url: str | None = None
-    suffix: str = SUFFIX
+    suffix: str = PUBLIC
     client_id: str | None = None
     tenant_id: str | None = None
+    authority_host: str | None = None
     verify_tls: bool = True
     ca_bundle: str | None = None
     identity: Identity = "ambient"
@@ -88,12 +91,14 @@ class AzureCredentials(BaseModel):
         """Variables for the Run:ai streamer; `secret_file` is not used."""
         link = self.connection
         env = {"AZURE_STORAGE_ACCOUNT_NAME": link.account}
-        if link.suffix != SUFFIX:
+        if link.suffix != PUBLIC:
             env["AZURE_STORAGE_ENDPOINT_SUFFIX"] = link.suffix
         if link.client_id:
             env["AZURE_CLIENT_ID"] = link.client_id
         if link.tenant_id:
             env["AZURE_TENANT_ID"] = link.tenant_id
+        if link.authority_host:
+            env["AZURE_AUTHORITY_HOST"] = link.authority_host
         if link.ca_bundle:
             env["SSL_CERT_FILE"] = env["REQUESTS_CA_BUNDLE"] = link.ca_bundle
         names = {
@@ -110,27 +115,28 @@ class AzureCredentials(BaseModel):
 SECRET_VARIABLES = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET")
 
 
-def azure_credentials(
-    environment: Mapping[str, str], account: str, parameters: Mapping[str, str] | None = None
-) -> AzureCredentials:
+def azure_credentials(environment: Mapping[str, str], account: str, suffix: str = "") -> AzureCredentials:
     """Collect Azure credentials from a container's environment; empty values count as unset.
+
+    An endpoint that is a host of Azure only says account and cloud where the URI does not: the one of another account
+    would get this account's credentials.
 
     Args:
         environment: variables as KServe or Azure's tools set them.
         account: from the URI, or empty.
-        parameters: the URI's query (`endpoint`).
+        suffix: from the URI, or empty.
 
     Raises:
-        InvalidConfiguration: no account is named, or half a service principal is given.
+        InvalidConfiguration: no account is named, half a service principal is given, or an address is none.
     """
     given = {name: value.strip() for name, value in environment.items() if value and value.strip()}
 
     def first(*names: str) -> str | None:
         return next((given[name] for name in names if name in given), None)
 
-    endpoint = (parameters or {}).get("endpoint") or first("AZURE_SERVICE_URL", "AZURE_STORAGE_ENDPOINT")
+    endpoint, hosted = _endpoint(first("AZURE_SERVICE_URL", "AZURE_STORAGE_ENDPOINT"))
     account = account or first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT") or ""
-    account = account or _account_of(endpoint)
+    account = account.lower() or (hosted.account if hosted else "")
     if not account:
         raise InvalidConfiguration(
             "The Azure storage account is not named.",
@@ -142,20 +148,26 @@ def azure_credentials(
         raise InvalidConfiguration(
             "A service principal needs AZURE_CLIENT_ID and AZURE_TENANT_ID beside its secret.", "Complete the secret."
         )
+    suffix = suffix or first("AZURE_STORAGE_ENDPOINT_SUFFIX") or ""
+    if hosted and hosted.account == account:
+        suffix = suffix or hosted.suffix
+    suffix = suffix or PUBLIC
     identity: Identity = "ambient"
-    if first("AZURE_STORAGE_ANONYMOUS", "AZURE_SKIP_SIGNATURE") and not secret:
+    if (first("AZURE_STORAGE_ANONYMOUS", "AZURE_SKIP_SIGNATURE") or "").lower() in _TRUE and not secret:
         identity = "anonymous"
     elif secret:
         identity = "static"
     elif client and tenant and first("AZURE_FEDERATED_TOKEN_FILE"):
         identity = "web-identity"
+    signs_in = identity == "web-identity" or bool(secret and secret.client_secret)
     return AzureCredentials(
         connection=AzureConnection(
             account=account,
-            endpoint_url=_private(endpoint, account),
-            suffix=first("AZURE_STORAGE_ENDPOINT_SUFFIX") or SUFFIX,
-            client_id=client if identity in {"web-identity", "ambient"} or (secret and secret.client_secret) else None,
-            tenant_id=tenant if identity == "web-identity" or (secret and secret.client_secret) else None,
+            endpoint_url=endpoint,
+            suffix=suffix,
+            client_id=client if signs_in or identity == "ambient" else None,
+            tenant_id=tenant if signs_in else None,
+            authority_host=_authority(first("AZURE_AUTHORITY_HOST"), suffix) if signs_in else None,
             ca_bundle=web_ca_bundle(environment),
             identity=identity,
         ),
@@ -174,18 +186,28 @@ def _secret(first: Callable[..., str | None]) -> AzureSecret | None:
     return None
 
 
-def _account_of(endpoint: str | None) -> str:
-    host = urlsplit(endpoint or "").hostname or ""
-    return host.partition(".")[0] if ".blob." in host else ""
+def _authority(given: str | None, suffix: str) -> str | None:
+    if not given:
+        return authority_of(suffix)
+    url = given if "://" in given else f"https://{given}"  # as Azure's own libraries read it
+    if not url.startswith("https://") or "@" in url:
+        raise InvalidConfiguration(
+            "AZURE_AUTHORITY_HOST is not an https URL, and would be sent the client's secret.",
+            "Write it as https://host.",
+        )
+    return url.rstrip("/")
 
 
-def _private(endpoint: str | None, account: str) -> str | None:
-    """An endpoint that is not simply the account's own host at Azure."""
-    if not endpoint:
-        return None
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+def _endpoint(text: str | None) -> tuple[str | None, AzureHost | None]:
+    """A private endpoint or an emulator; or the account and cloud that a host of Azure names."""
+    if not text:
+        return None, None
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable:
         raise InvalidConfiguration("The Azure endpoint is not an http or https URL.", "Write it as https://host.")
-    if parts.hostname.startswith(f"{account}.blob."):
-        return None
-    return endpoint.rstrip("/")
+    hosted = azure_host(parts.hostname or "")
+    return (None, hosted) if hosted else (text.rstrip("/"), None)

@@ -105,7 +105,7 @@ def refuse_overlap(
 
 def _store(uri: StorageUri, environment: Mapping[str, str]) -> tuple[str | None, ...]:
     endpoint = s3_credentials(environment, uri.parameters).connection.endpoint_url if uri.kind == "s3" else None
-    return endpoint, uri.account, uri.container
+    return endpoint, uri.account, uri.suffix, uri.container
 
 
 def _key(uri: StorageUri) -> str:

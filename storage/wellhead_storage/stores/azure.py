@@ -12,8 +12,10 @@ from urllib.parse import quote
 import obstore
 
 from wellhead_storage.credentials.azure import AzureCredentials
+from wellhead_storage.logs import log
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.ambient import variables_hidden
+from wellhead_storage.stores.azure_metadata import managed_identity_answers, token_address
 from wellhead_storage.stores.client import client_options, retry_config, unusable_bundle
 from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
 from wellhead_storage.stores.folder import ObstoreFolder
@@ -62,8 +64,13 @@ class AzureFolder(ObstoreFolder):
             return None
 
 
-def open_azure(uri: StorageUri, credentials: AzureCredentials, settings: Settings) -> AzureFolder:
-    """Open the folder of an `az://` URI. No request is made yet.
+def open_azure(
+    uri: StorageUri, credentials: AzureCredentials, settings: Settings
+) -> tuple[AzureFolder, AzureCredentials]:
+    """Open the folder of an `az://` URI, and say with which credentials.
+
+    Where nothing is configured and the node has no managed identity, access is anonymous, as KServe's own initializer
+    falls back to it; whether there is one is asked once.
 
     Raises:
         InvalidConfiguration: a key that is none, or an unusable CA bundle.
@@ -71,6 +78,10 @@ def open_azure(uri: StorageUri, credentials: AzureCredentials, settings: Setting
     from obstore.store import AzureStore
 
     link = credentials.connection
+    if link.identity == "ambient" and not link.client_id and not managed_identity_answers():
+        log.info("no Azure credentials and no managed identity: asking %s as anybody may", uri.location)
+        link = link.model_copy(update={"identity": "anonymous"})
+        credentials = credentials.model_copy(update={"connection": link})
     federated = link.identity in {"web-identity", "ambient"}
     try:
         with variables_hidden("AZURE_", only_empty=federated):
@@ -86,7 +97,7 @@ def open_azure(uri: StorageUri, credentials: AzureCredentials, settings: Setting
         if link.ca_bundle and "certificate" in str(error).lower():
             raise unusable_bundle(link.ca_bundle, "it holds no certificate in PEM form") from error
         raise explain(error, uri.location) from None  # its text may hold parts of the key
-    return AzureFolder(uri, store, uri.key, credentials, settings)
+    return AzureFolder(uri, store, uri.key, credentials, settings), credentials
 
 
 def _config(credentials: AzureCredentials) -> Any:
@@ -94,10 +105,14 @@ def _config(credentials: AzureCredentials) -> Any:
     config: dict[str, object] = {"account_name": link.account, "endpoint": link.url}
     if link.identity == "anonymous":
         config["skip_signature"] = True
+    elif link.identity == "ambient":
+        config["msi_endpoint"] = token_address()
     if link.client_id:
         config["client_id"] = link.client_id
     if link.tenant_id:
         config["tenant_id"] = link.tenant_id
+    if link.authority_host:
+        config["authority_host"] = link.authority_host
     if secret and secret.sas_token:
         config["sas_key"] = secret.sas_token.get_secret_value()
     if secret and secret.account_key:

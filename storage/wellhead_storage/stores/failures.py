@@ -31,6 +31,9 @@ _ENDPOINT = re.compile(r"performing [A-Z]+ (https?://[^/\s?]+)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _BAD_KEY = re.compile(r'(?:Path|path segment) "(?P<key>[^"]*)"')
 
+_NO_TOKEN = "MicrosoftAzure error: Error performing token request"
+_SIGN_IN_CODE = re.compile(r"AADSTS\d+")
+
 _OTHER_RANGE = re.compile(r"Requested \S+, got \S+")
 
 _KEY_REASONS = {
@@ -69,6 +72,8 @@ def explain(error: Exception, location: str) -> WellheadError:
     status = int(status_match[1]) if status_match else 0
     code = code_match[1] if code_match else ""
 
+    if _NO_TOKEN in text and status in {400, 401, 403, 404}:
+        return _no_token(location, text, status)
     if code == "NoSuchBucket":
         return ObjectNotFound(f"The bucket of {location} does not exist.", "Check the bucket name and endpoint.")
     if code == "ContainerNotFound":
@@ -132,6 +137,17 @@ def _denied(location: str, code: str, status: int) -> AccessDenied:
     return AccessDenied(
         f"The store refuses access to {location}: {reason}.",
         _WHAT_TO_CHECK[location.partition("://")[0] if location.startswith(("gs", "az")) else "s3"],
+    )
+
+
+def _no_token(location: str, text: str, status: int) -> AccessDenied:
+    """It is not the store that refuses, but Microsoft Entra or the node's metadata service."""
+    code = match[0] if (match := _SIGN_IN_CODE.search(text)) else f"status {status}"
+    at = f" at {endpoint[1]}" if (endpoint := _ENDPOINT.search(text)) else ""
+    return AccessDenied(
+        f"Azure's identity service{at} gives no token for {location}: {code}.",
+        "Check client id, tenant and secret of the service principal, or that the identity exists and is bound to the "
+        "pod or its node.",
     )
 
 

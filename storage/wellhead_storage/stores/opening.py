@@ -56,8 +56,7 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.credentials.azure import azure_credentials
         from wellhead_storage.stores.azure import open_azure
 
-        found = azure_credentials(environment, uri.account, uri.parameters)
-        return Opened(open_azure(uri, found, settings), found)
+        return Opened(*open_azure(uri, azure_credentials(environment, uri.account, uri.suffix), settings))
     if uri.kind == "hf":
         from wellhead_storage.stores.hugging_face import open_hugging_face
 
