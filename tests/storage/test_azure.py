@@ -1,6 +1,7 @@
-"""`az://` against Azurite: downloads with a key, a SAS, and what is refused; streams as far as the initializer goes.
+"""`az://` against Azurite: downloads with a key, a SAS, anonymously, and what is refused.
 
-The released streamer cannot reach an emulator (its C++ half is compiled without), so what it would get is asserted.
+The released streamer cannot reach an emulator (its C++ half is compiled without) nor read anonymously, so none of this
+is streamed. What the streamer gets for Azure's own host is asserted of a plan that names it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import pytest
 from tests.storage.pod import Pod, assert_refused, contents
 from tests.support.azurite import ACCOUNT, KEY, Azurite, azurite
 from tests.support.counting_proxy import Fault, Request, counting_proxy
+from tests.support.web_server import web_server
+from tests.unit.builders import WEIGHTS, make_plan
 from wellhead_runtime.engine_credentials import engine_credentials
-from wellhead_storage.credentials.azure import AzureConnection
+from wellhead_storage.credentials.azure import azure_credentials
+from wellhead_storage.handoff import seal_for_engine
 from wellhead_storage.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 URI = f"az://models@{ACCOUNT}/llama"
+PUBLIC_URI = f"az://public@{ACCOUNT}/llama"
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,10 @@ def azure(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path) -> Iterato
     with azurite(tmp_path_factory.mktemp("azure") / "server") as server:
         with blob.BlobServiceClient(server.endpoint_url, credential=KEY) as client:
             client.create_container("models")
+            client.create_container("public", public_access="container")
         server.put_folder("models", "llama", checkpoint)
         server.put("models", "llama-2/config.json", b"{}")
+        server.put_folder("public", "llama", checkpoint)
         yield server
 
 
@@ -82,24 +89,75 @@ def test_a_download_with_a_sas(pod: Pod, checkpoint: Path) -> None:
     assert token.rpartition("sig=")[2][:20] not in outcome.stderr
 
 
-def test_a_stream_seals_the_key(pod: Pod) -> None:
+ENDPOINT = "the endpoint in AZURE_SERVICE_URL is not Azure's own, and the streamer reaches no other"
+ANONYMOUS = "access is anonymous, and the streamer reads nothing from Azure without credentials"
+NOTHING = {"AZURE_STORAGE_ACCESS_KEY": "", "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9"}
+
+
+def test_an_emulator_is_downloaded_from_because_the_streamer_cannot_reach_it(pod: Pod, checkpoint: Path) -> None:
     outcome = pod.init(URI)
     assert outcome.exit_code == 0, outcome.stderr
-    plan = pod.plan
-    assert (plan.mode, plan.weights.uri) == ("stream", "az://models/llama")
-    assert isinstance(plan.connection, AzureConnection)
-    assert (plan.connection.account, plan.credentials.handoff) == (ACCOUNT, "sealed")
-    everything = b"".join(contents(pod.destination).values()).decode("latin-1")
-    assert KEY not in everything + outcome.stderr
+    assert (pod.plan.mode, pod.plan.reasons) == ("download", (ENDPOINT,))
+    assert pod.files == contents(checkpoint)
+
+
+@pytest.mark.parametrize("uri", [URI, f"runai_streamer://{URI}"])
+def test_a_demand_to_stream_from_an_emulator_fails(pod: Pod, uri: str) -> None:
+    outcome = pod.init(uri, WELLHEAD_MODE="stream")
+    assert outcome.exit_code == 14
+    assert outcome.sentence.startswith(f"az://models/llama cannot be streamed: {ENDPOINT}.")
+    assert pod.is_untouched
+
+
+@pytest.mark.parametrize(
+    "asked", [{"AZURE_STORAGE_ANONYMOUS": "true"}, {}], ids=["asked for", "for want of an identity"]
+)
+def test_a_public_container_is_downloaded(pod: Pod, checkpoint: Path, asked: dict[str, str]) -> None:
+    outcome = pod.init(PUBLIC_URI, **NOTHING, **asked)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+    assert pod.plan.reasons == (ENDPOINT, ANONYMOUS)
+    fallback = "no Azure credentials and no managed identity: asking az://public/llama as anybody may"
+    assert (fallback in outcome.stderr) == (not asked)
+
+
+def test_a_key_is_used_where_anonymous_is_switched_off(pod: Pod) -> None:
+    assert pod.init(URI, AZURE_STORAGE_ANONYMOUS="false").exit_code == 0
+
+
+def test_a_token_that_nobody_gives_is_no_refusal_of_the_store(pod: Pod) -> None:
+    with web_server() as imds:
+        imds.failures = [400] * 100
+        where = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": imds.url, "AZURE_CLIENT_ID": "an-identity"}
+        outcome = pod.init(URI, AZURE_STORAGE_ACCESS_KEY="", **where)
+        assert outcome.exit_code == 12, outcome.stderr
+        sentence = f"Azure's identity service at {imds.url} gives no token for az://models/llama: status 400."
+        assert outcome.sentence.startswith(sentence)
+
+
+def test_an_endpoint_in_the_uri_gets_nothing(pod: Pod, azure: Azurite) -> None:
+    with counting_proxy(azure.endpoint_url.rpartition("/")[0]) as proxy:
+        outcome = pod.init(f"{URI}?endpoint={proxy.endpoint_url}/{ACCOUNT}", AZURE_SERVICE_URL="")
+        assert proxy.requests == []
+    assert outcome.exit_code == 10
+    assert outcome.sentence.startswith(f"The URI of models@{ACCOUNT}/llama names an endpoint")
+    assert pod.is_untouched
 
 
 @pytest.mark.parametrize("kind", ["key", "sas"])
-def test_the_streamer_gets_account_and_secret(pod: Pod, tmp_path: Path, kind: str) -> None:
-    token = sas_token()
-    secret = {"AZURE_STORAGE_ACCESS_KEY": "", "AZURE_STORAGE_SAS_TOKEN": token} if kind == "sas" else {}
-    assert pod.init(URI, **secret).exit_code == 0
+def test_the_streamer_gets_account_and_secret(new_pod: Callable[[], Pod], tmp_path: Path, kind: str) -> None:
+    token, pod = sas_token(), new_pod()
+    secret = {"AZURE_STORAGE_SAS_TOKEN": token} if kind == "sas" else {"AZURE_STORAGE_ACCESS_KEY": KEY}
     settings = Settings(service_account_token=pod.token, memory_dir=tmp_path)
-    variables = engine_credentials(pod.plan, pod.destination, settings, {}).streamer_environment()
+    found = azure_credentials(secret, ACCOUNT)
+    weights = WEIGHTS.model_copy(update={"uri": "az://models/llama"})
+    pod.destination.mkdir()
+    travel = seal_for_engine(found, pod.destination, weights.uri, settings)
+    plan = make_plan(weights=weights, connection=found.connection, credentials=travel)
+    everything = b"".join(contents(pod.destination).values()).decode("latin-1") + plan.model_dump_json()
+    assert KEY not in everything
+    assert token not in everything
+    variables = engine_credentials(plan, pod.destination, settings, {}).streamer_environment()
     expected = {"AZURE_STORAGE_SAS_TOKEN": token} if kind == "sas" else {"AZURE_STORAGE_ACCOUNT_KEY": KEY}
     assert variables == {"AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT, **expected}
 
@@ -140,6 +198,7 @@ REFUSED = {
         "AZURE_STORAGE_SAS_TOKEN": "sv=2023-11-03&ss=b&srt=co&sp=rl&se=2030-01-01T00:00:00Z&sig=d3Jvbmc%3D",
     },
     "nothing": {"AZURE_STORAGE_ACCESS_KEY": "", "AZURE_STORAGE_ANONYMOUS": "true"},
+    "nobody": {"AZURE_STORAGE_ACCESS_KEY": "", "AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1:9"},
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wellhead_storage.credentials.azure import AzureConnection
 from wellhead_storage.credentials.s3 import Identity, S3Connection
 from wellhead_storage.decision import (
     decide,
@@ -145,6 +146,24 @@ def test_obstacles_to_the_connection(identity: Identity, handoff: bool, token: b
     cannot_seal = identity == "static" and handoff and not token
     assert any("no service-account token" in obstacle for obstacle in found) == cannot_seal
     assert len(found) == (not verify) + cannot_seal
+
+
+# what differs from a key for the public cloud → the obstacle, if it is one
+AZURE: list[tuple[AzureConnection, str | None]] = [
+    (AzureConnection(account="account", identity="static"), None),
+    (AzureConnection(account="account", identity="web-identity"), None),
+    (AzureConnection(account="account", identity="ambient"), None),
+    (AzureConnection(account="account", identity="static", suffix="blob.core.chinacloudapi.cn"), None),
+    (AzureConnection(account="account", identity="anonymous"), "access is anonymous"),
+    (AzureConnection(account="account", identity="static", endpoint_url="http://azurite:10000/x"), "AZURE_SERVICE_URL"),
+]
+
+
+@pytest.mark.parametrize(("link", "words"), AZURE)
+def test_what_the_streamer_cannot_reach_at_azure(link: AzureConnection, words: str | None) -> None:
+    found = obstacles_to_connection(link, handoff=True, token=True)
+    assert len(found) == (words is not None)
+    assert words is None or words in found[0]
 
 
 LAYOUTS: dict[Layout, str | None] = {

@@ -66,6 +66,7 @@ def test_variables_of_the_destination_stand_alone() -> None:
         ("s3://bkt/llama", "gs://bkt/llama"),
         ("s3://bkt/llama", "s3://bkt/llama?endpoint=http://elsewhere:9000"),
         ("az://c@one/m", "az://c@two/m"),
+        ("az://c@one/m", "https://one.blob.core.chinacloudapi.cn/c/m"),
         ("/a/b", "/a/bc"),
     ],
 )

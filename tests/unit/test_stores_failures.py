@@ -43,6 +43,14 @@ def unreachable(detail: str) -> GenericError:
     )
 
 
+def no_token(status: int, text: str) -> GenericError:
+    return GenericError(
+        "Generic MicrosoftAzure error: Error performing token request: Error performing POST "
+        f"https://login.microsoftonline.com/t/oauth2/v2.0/token in 1ms - Server returned non-2xx status code: {status} "
+        f"Bad Request: {text}"
+    )
+
+
 CASES: dict[str, tuple[Exception, type[WellheadError], str]] = {
     "no bucket": (listing_failed(404, "NoSuchBucket"), ObjectNotFound, f"The bucket of {WHERE} does not exist"),
     "no object": (NotFoundError("Object at location x not found"), ObjectNotFound, f"{WHERE} does not exist"),
@@ -72,6 +80,13 @@ CASES: dict[str, tuple[Exception, type[WellheadError], str]] = {
         InvalidConfiguration,
         "another region",
     ),
+    "no managed identity": (no_token(400, '{"error_description":"Identity not found"}'), AccessDenied, "status 400."),
+    "a principal's wrong secret": (
+        no_token(401, '{"error_description":"AADSTS7000215: Invalid client secret provided."}'),
+        AccessDenied,
+        f"identity service at https://login.microsoftonline.com gives no token for {WHERE}: AADSTS7000215.",
+    ),
+    "an identity service that is down": (no_token(503, ""), StoreUnavailable, "keeps answering 503"),
     "a redirect": (listing_failed(307), InvalidConfiguration, "another region"),
     "a lasting redirect": (listing_failed(308), InvalidConfiguration, "another region"),
     "a redirect to nowhere": (

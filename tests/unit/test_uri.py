@@ -33,6 +33,56 @@ SPELLINGS: dict[str, tuple[str, str, str, str]] = {
     "abfss://models@Account.DFS.core.windows.net/llama/": ("az://models@account/llama", "az", "models", "llama"),
     "https://account.blob.core.windows.net/models/llama": ("az://models@account/llama", "az", "models", "llama"),
     "HTTPS://Account.Blob.core.windows.net/models/a%20b": ("az://models@account/a b", "az", "models", "a b"),
+    # The other clouds of Azure, whose suffix stays
+    "https://account.blob.core.chinacloudapi.cn/models/llama": (
+        "az://models@account.blob.core.chinacloudapi.cn/llama",
+        "az",
+        "models",
+        "llama",
+    ),
+    "abfss://models@Account.dfs.core.usgovcloudapi.net/llama": (
+        "az://models@account.blob.core.usgovcloudapi.net/llama",
+        "az",
+        "models",
+        "llama",
+    ),
+    "https://account.z01.blob.storage.azure.net/models/llama": (
+        "az://models@account.z01.blob.storage.azure.net/llama",
+        "az",
+        "models",
+        "llama",
+    ),
+    "az://models@account-secondary.blob.core.windows.net/llama": (
+        "az://models@account-secondary/llama",
+        "az",
+        "models",
+        "llama",
+    ),
+    # What looks like Azure: a file behind HTTP
+    "https://files.blob.example.com/releases/model.tar.gz": (
+        "https://files.blob.example.com/releases/model.tar.gz",
+        "http",
+        "files.blob.example.com",
+        "releases/model.tar.gz",
+    ),
+    "https://account.blob.core.windows.net.example.com/models/llama": (
+        "https://account.blob.core.windows.net.example.com/models/llama",
+        "http",
+        "account.blob.core.windows.net.example.com",
+        "models/llama",
+    ),
+    "https://account.blob.storage.azure.net/models/llama": (
+        "https://account.blob.storage.azure.net/models/llama",
+        "http",
+        "account.blob.storage.azure.net",
+        "models/llama",
+    ),
+    "https://account.dfs.core.windows.net/models/llama": (
+        "https://account.dfs.core.windows.net/models/llama",
+        "http",
+        "account.dfs.core.windows.net",
+        "models/llama",
+    ),
     # Hugging Face: both revision marks
     "hf://org/model": ("hf://org/model", "hf", "org/model", ""),
     "hf://org/model/": ("hf://org/model", "hf", "org/model", ""),
@@ -182,6 +232,22 @@ def test_azure_spellings_give_equal_objects() -> None:
     assert parse(spellings[0]).account == "account"
 
 
+@pytest.mark.parametrize(
+    ("text", "account", "suffix"),
+    [
+        ("az://models/llama", "", ""),
+        ("az://models@account/llama", "account", ""),
+        ("https://account.blob.core.windows.net/models/llama", "account", ""),
+        ("https://account.blob.core.chinacloudapi.cn/models/llama", "account", "blob.core.chinacloudapi.cn"),
+        ("abfss://models@account.dfs.core.usgovcloudapi.net/llama", "account", "blob.core.usgovcloudapi.net"),
+        ("az://models@account.z50.dfs.storage.azure.net/llama", "account", "z50.blob.storage.azure.net"),
+    ],
+)
+def test_azure_account_and_cloud(text: str, account: str, suffix: str) -> None:
+    uri = parse(text)
+    assert (uri.account, uri.suffix) == (account, suffix)
+
+
 def test_the_streamer_gets_no_account_because_it_travels_in_the_environment() -> None:
     assert parse("abfss://models@account.dfs.core.windows.net/llama").location == "az://models/llama"
 
@@ -255,6 +321,14 @@ REFUSED = {
     "s3://models/a//b": "empty folder name",
     "az:///llama": "no container",
     "abfss://models/llama": "no container and account",
+    "az://models@account.example.com/llama": "'account.example.com', which is no storage account of Azure",
+    "abfss://models@onelake.dfs.fabric.microsoft.com/llama": "which is no storage account of Azure",
+    "az://models@account.blob.core.windows.net.example.com/llama": "which is no storage account of Azure",
+    "az://models@evil#/llama": "'evil#', which is no storage account of Azure",
+    "az://models@account:80#/llama": "which is no storage account of Azure",
+    "az://models@account/llama?endpoint=https://elsewhere.example": "names an endpoint",
+    "abfss://models@account.dfs.core.windows.net/llama?Endpoint=http://elsewhere.example": "names an endpoint",
+    "https://account.blob.core.windows.net/models/llama?endpoint=http://elsewhere.example": "names an endpoint",
     "https://account.blob.core.windows.net/": "names no container",
     "https:///llama": "needs a host or bucket",
     "https://user:password@example.org/llama": "must not carry a user name",
@@ -362,7 +436,7 @@ def test_only_object_stores_can_be_streamed() -> None:
         "abfss",
         "https",
     }
-    assert not {text for text in streamable if text.lower().startswith("https") and ".blob." not in text.lower()}
+    assert not {text for text in streamable if text.lower().startswith("https") and parse(text).kind != "az"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlencode, urlsplit
 
@@ -16,9 +17,8 @@ _MOST = 1 << 16
 
 def token_address() -> str:
     """Where it gives tokens; another host than IMDS's own is named as Azure's libraries have it named."""
-    return (os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or _HOST).rstrip(
-        "/"
-    ) + "/metadata/identity/oauth2/token"
+    host = os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST") or _HOST
+    return f"{host.rstrip('/')}/metadata/identity/oauth2/token"
 
 
 def managed_identity_answers() -> bool:
@@ -26,15 +26,13 @@ def managed_identity_answers() -> bool:
 
     A node without an identity is told so with 400; on other clouds another service answers at the same address.
     """
-    address = urlsplit(token_address())
-    connection = HTTPConnection(address.netloc, timeout=_SECONDS)
     try:
-        connection.request("GET", f"{address.path}?{_QUERY}", headers={"Metadata": "true"})
-        answer = connection.getresponse()
-        if answer.status == 200:
-            return "access_token" in json.loads(answer.read(_MOST))
-        return answer.status in _BUSY or answer.status >= 500
+        address = urlsplit(token_address())
+        with closing(HTTPConnection(address.netloc, timeout=_SECONDS)) as connection:
+            connection.request("GET", f"{address.path}?{_QUERY}", headers={"Metadata": "true"})
+            answer = connection.getresponse()
+            if answer.status == 200:
+                return "access_token" in json.loads(answer.read(_MOST))
+            return answer.status in _BUSY or answer.status >= 500
     except (OSError, HTTPException, ValueError, TypeError):
         return False
-    finally:
-        connection.close()

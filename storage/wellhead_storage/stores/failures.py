@@ -31,7 +31,7 @@ _ENDPOINT = re.compile(r"performing [A-Z]+ (https?://[^/\s?]+)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _BAD_KEY = re.compile(r'(?:Path|path segment) "(?P<key>[^"]*)"')
 
-_NO_TOKEN = "MicrosoftAzure error: Error performing token request"
+_SIGNING_IN = "MicrosoftAzure error: Error performing token request"
 _SIGN_IN_CODE = re.compile(r"AADSTS\d+")
 
 _OTHER_RANGE = re.compile(r"Requested \S+, got \S+")
@@ -72,8 +72,6 @@ def explain(error: Exception, location: str) -> WellheadError:
     status = int(status_match[1]) if status_match else 0
     code = code_match[1] if code_match else ""
 
-    if _NO_TOKEN in text and status in {400, 401, 403, 404}:
-        return _no_token(location, text, status)
     if code == "NoSuchBucket":
         return ObjectNotFound(f"The bucket of {location} does not exist.", "Check the bucket name and endpoint.")
     if code == "ContainerNotFound":
@@ -87,9 +85,11 @@ def explain(error: Exception, location: str) -> WellheadError:
         )
     if isinstance(error, (NotFoundError, FileNotFoundError)) or status == 404:
         return ObjectNotFound(f"{location} does not exist.", "Check the path; names are case-sensitive.")
-    refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
+    refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or (
+        status == 400 and _SIGNING_IN in text
+    )
     if refused or status in {401, 403} or code in _KEY_REASONS:  # AWS answers 400 to expired tokens
-        return _denied(location, code, status)
+        return _not_signed_in(location, text, status) if _SIGNING_IN in text else _denied(location, code, status)
     if _OTHER_RANGE.search(text):
         return IntegrityError(
             f"{location} came as another range than the one asked for.",
@@ -140,7 +140,7 @@ def _denied(location: str, code: str, status: int) -> AccessDenied:
     )
 
 
-def _no_token(location: str, text: str, status: int) -> AccessDenied:
+def _not_signed_in(location: str, text: str, status: int) -> AccessDenied:
     """It is not the store that refuses, but Microsoft Entra or the node's metadata service."""
     code = match[0] if (match := _SIGN_IN_CODE.search(text)) else f"status {status}"
     at = f" at {endpoint[1]}" if (endpoint := _ENDPOINT.search(text)) else ""
