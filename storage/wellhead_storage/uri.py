@@ -174,11 +174,8 @@ def _parse(text: str) -> StorageUri:
     if kind == "file":
         return _file(rest if rest.startswith("/") else f"/{rest}")
     body, query = _split_query(rest, kind)
-    azure = kind == "az" or (kind == "http" and is_blob_host(body.partition("/")[0]))
-    if azure or kind in STREAMABLE:
+    if kind in STREAMABLE or (kind == "http" and is_blob_host(body.partition("/")[0])):
         _refuse_signature(body, query)
-    if azure:
-        _refuse_endpoint(body, query)
     return _PARSERS[kind](text, scheme, body, query)
 
 
@@ -188,15 +185,6 @@ def _refuse_signature(body: str, query: tuple[tuple[str, str], ...]) -> None:
         raise InvalidUri(
             f"The URI of {body} carries a signature, which everybody who may read the InferenceService would see.",
             "Put credentials into a secret; a SAS goes into AZURE_STORAGE_SAS_TOKEN.",
-        )
-
-
-def _refuse_endpoint(body: str, query: tuple[tuple[str, str], ...]) -> None:
-    """Whoever wrote the URI (a registry's artifact, say) would get the SAS or token of whoever uses it."""
-    if any(name.lower() == "endpoint" for name, _ in query):
-        raise InvalidUri(
-            f"The URI of {body} names an endpoint, which would be sent the credentials for Azure.",
-            "Name a private endpoint or an emulator in AZURE_SERVICE_URL.",
         )
 
 

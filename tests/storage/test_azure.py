@@ -140,7 +140,7 @@ def test_an_endpoint_in_the_uri_gets_nothing(pod: Pod, azure: Azurite) -> None:
         outcome = pod.init(f"{URI}?endpoint={proxy.endpoint_url}/{ACCOUNT}", AZURE_SERVICE_URL="")
         assert proxy.requests == []
     assert outcome.exit_code == 10
-    assert outcome.sentence.startswith(f"The URI of models@{ACCOUNT}/llama names an endpoint")
+    assert outcome.sentence.startswith("The URI of az://models/llama names an endpoint, which only s3:// URIs may do")
     assert pod.is_untouched
 
 

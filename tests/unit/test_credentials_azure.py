@@ -11,7 +11,7 @@ from obstore.store import AzureStore
 from tests.unit.builders import make_plan, shown
 from wellhead_runtime.engine_credentials import engine_credentials
 from wellhead_storage.credentials.azure import AzureConnection, azure_credentials
-from wellhead_storage.errors import InvalidConfiguration, WellheadError
+from wellhead_storage.errors import InvalidConfiguration, InvalidUri, WellheadError
 from wellhead_storage.plan import CredentialsTravel
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.folder import ObstoreFolder
@@ -94,6 +94,21 @@ def test_which_host_is_asked(case: str) -> None:
 def test_an_endpoint_that_is_none(address: str) -> None:
     with pytest.raises(InvalidConfiguration, match="Azure endpoint is not an http or https URL"):
         azure_credentials({"AZURE_SERVICE_URL": address}, "aaa")
+
+
+@pytest.mark.parametrize("environment", [KEY, {"AZURE_STORAGE_SAS_TOKEN": "sig=hunter2"}, {}])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "az://c@aaa/p?endpoint=https://elsewhere.example",
+        "abfss://c@aaa.dfs.core.windows.net/p?endpoint=https://elsewhere.example",
+        f"https://aaa.{PUBLIC}/c/p?endpoint=http://elsewhere.example",
+    ],
+)
+def test_a_uri_names_no_endpoint(text: str, environment: dict[str, str]) -> None:
+    with pytest.raises(InvalidUri, match="The URI of az://c/p names an endpoint") as caught:
+        open_store(parse(text), environment)
+    assert "AZURE_SERVICE_URL" in caught.value.hint
 
 
 # Identities ------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.credentials.azure import azure_credentials
         from wellhead_storage.stores.azure import open_azure
 
+        _refuse_endpoint(uri)
         return Opened(*open_azure(uri, azure_credentials(environment, uri.account, uri.suffix), settings))
     if uri.kind == "hf":
         from wellhead_storage.stores.hugging_face import open_hugging_face
@@ -82,8 +83,20 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
 def _refuse_endpoint(uri: StorageUri) -> None:
     """URIs may come from people who must not see the credentials (docs/threat-model.md)."""
     if "endpoint" in uri.parameters:
+        danger, instead = _ELSEWHERE[uri.kind]
         raise InvalidUri(
-            f"The URI of {uri.location} names an endpoint, which only s3:// URIs may do: a token sent there is good "
-            "for all of Google's cloud.",
-            "Drop ?endpoint= from the URI; STORAGE_EMULATOR_HOST on the container names an emulator.",
+            f"The URI of {uri.location} names an endpoint, which only s3:// URIs may do: {danger}.",
+            f"Drop ?endpoint= from the URI; {instead}.",
         )
+
+
+_ELSEWHERE = {
+    "gs": (
+        "a token sent there is good for all of Google's cloud",
+        "STORAGE_EMULATOR_HOST on the container names an emulator",
+    ),
+    "az": (
+        "a SAS or token sent there is good at Azure for whoever has it",
+        "AZURE_SERVICE_URL on the container names a private endpoint or an emulator",
+    ),
+}
