@@ -73,7 +73,7 @@ def test_sentences(error: Exception, kind: type[WellheadError], sentence: str) -
 
 @pytest.mark.parametrize(
     ("uri", "right"),
-    [("s3://models/x", "s3:PutObject"), ("gs://models/x", "storage.objects.create"), ("az://m@a/x", "Contributor")],
+    [("s3://models/x", "s3:PutObject"), ("gs://models/x", "storage.objects.create"), ("az://m@acct/x", "Contributor")],
 )
 def test_the_rights_that_are_needed_are_named(uri: str, right: str) -> None:
     found = explain_writing(PermissionDeniedError(answer(403, "AccessDenied")), parse(uri), "a")
