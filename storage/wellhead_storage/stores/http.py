@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from wellhead_storage.credentials.http import WebAccess, web_access
-from wellhead_storage.errors import AccessDenied, IntegrityError, InvalidUri, StoreUnavailable
+from wellhead_storage.errors import AccessDenied, IntegrityError, InvalidConfiguration, InvalidUri, StoreUnavailable
 from wellhead_storage.retrying import persist
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.client import web_client
@@ -65,7 +65,7 @@ class HttpFile:
 
     def objects(self) -> list[StoredObject]:
         """See `Store.objects`: the one file."""
-        found = self._found = persist(self._look, self._settings)
+        found = self._found = persist(self._look, self._settings, first=True)
         return [found.item]
 
     def stream(self, item: StoredObject, start: int = 0, length: int | None = None) -> Iterator[Buffer]:
@@ -142,7 +142,7 @@ class HttpFile:
             raise unreachable(error, self.uri) from None  # its text may hold a signed URL
         except httpx2.InvalidURL:
             raise InvalidUri(f"{self.uri.location} leads to an address that is none.", "Check the URL.") from None
-        raise StoreUnavailable(
+        raise InvalidConfiguration(
             f"{self.uri.location} redirects in a circle.", "Check the URL, and the proxy in front of the server."
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wellhead_storage.errors import InvalidUri
 from wellhead_storage.settings import Settings
@@ -14,6 +14,9 @@ from wellhead_storage.uri import StorageUri
 
 if TYPE_CHECKING:
     from wellhead_storage.credentials.kinds import Credentials
+    from wellhead_storage.stores.folder import ObstoreFolder
+
+F = TypeVar("F", bound="ObstoreFolder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +40,19 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.stores.s3 import open_s3
 
         credentials = s3_credentials(environment, uri.parameters)
-        return Opened(open_s3(uri, credentials, settings), credentials)
+        return Opened(_patient(open_s3(uri, credentials, settings), settings), credentials)
     if uri.kind == "gs":
         from wellhead_storage.credentials.gcs import gcs_credentials
         from wellhead_storage.stores.gcs import open_gcs
 
-        return Opened(*open_gcs(uri, gcs_credentials(environment, uri.parameters), settings))
+        folder, used = open_gcs(uri, gcs_credentials(environment, uri.parameters), settings)
+        return Opened(_patient(folder, settings), used)
     if uri.kind == "az":
         from wellhead_storage.credentials.azure import azure_credentials
         from wellhead_storage.stores.azure import open_azure
 
         found = azure_credentials(environment, uri.account, uri.parameters)
-        return Opened(open_azure(uri, found, settings), found)
+        return Opened(_patient(open_azure(uri, found, settings), settings), found)
     if uri.kind == "hf":
         from wellhead_storage.stores.hugging_face import open_hugging_face
 
@@ -69,3 +73,8 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
     raise InvalidUri(
         f"{uri.location} is no folder of a store by itself.", "Give it to `wellhead init`, which resolves it first."
     )
+
+
+def _patient(folder: F, settings: Settings) -> F:
+    folder.patience = settings
+    return folder
