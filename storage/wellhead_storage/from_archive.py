@@ -11,6 +11,7 @@ from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.published import is_edition, read_local_manifest
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
+from wellhead_storage.errors import IntegrityError
 from wellhead_storage.files import disk_errors, free_bytes
 from wellhead_storage.manifest import Manifest
 from wellhead_storage.stores.brought import BroughtFolder, KeptFolder
@@ -78,7 +79,11 @@ def fetch_and_unpack(
     with disk_errors(staging.destination):
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-    unpack(staging.path(archive.name), root, available=free_bytes(root), check=transfer.large.check)
+    try:
+        unpack(staging.path(archive.name), root, available=free_bytes(root), check=transfer.large.check)
+    except IntegrityError:  # it will not be better the next time
+        staging.spoil(archive)
+        raise
     staging.drop(archive.name)
     inside = list(root.iterdir())
     if lift and len(inside) == 1 and (inside[0] / _MARK).is_file():
