@@ -77,15 +77,32 @@ class InsufficientSpace(WellheadError):
 
 
 class StoreUnavailable(WellheadError):
-    """The store could not be reached, or kept failing, until the retries were used up."""
+    """The store could not be reached, or kept failing, until the retries were used up.
+
+    Attributes:
+        lasting: nobody answers there, and waiting does not help whoever asks for the first time: a host name that does
+            not exist, a refused connection, an untrusted certificate.
+    """
 
     exit_code = 16
 
+    def __init__(self, problem: str, hint: str = "", *, lasting: bool = False) -> None:
+        super().__init__(problem, hint)
+        self.lasting = lasting
+
 
 class IntegrityError(WellheadError):
-    """An object changed under us, came back with the wrong size, or has a key that cannot be a file in DEST."""
+    """An object changed under us, came back with the wrong size, or has a key that cannot be a file in DEST.
+
+    Attributes:
+        passing: other bytes came than were asked for, which a cache may do once.
+    """
 
     exit_code = 17
+
+    def __init__(self, problem: str, hint: str = "", *, passing: bool = False) -> None:
+        super().__init__(problem, hint)
+        self.passing = passing
 
 
 class ArgumentConflict(WellheadError):

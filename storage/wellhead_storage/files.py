@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,8 +51,12 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path, needed: Callable[[], int] | None = None) -> Iterator[None]:
     """Turn the operating system's refusals into sentences about `folder`.
+
+    Args:
+        folder: what is written into.
+        needed: tells how many bytes are still to be written, where that is known.
 
     Raises:
         InsufficientSpace: the volume is full.
@@ -65,7 +69,9 @@ def disk_errors(folder: Path) -> Iterator[None]:
             left = free_bytes(folder) if folder.is_dir() else 0
             model = folder.parent if folder.name == FOLDER else folder
             raise InsufficientSpace(
-                f"The volume of {model} is full ({in_gib(left)} left).",
+                f"The volume of {model} is full: {in_gib(needed())} are still needed, and {in_gib(left)} are left."
+                if needed
+                else f"The volume of {model} is full ({in_gib(left)} left).",
                 "Give the volume more room, or stream the model (wellhead.dev/mode: stream).",
             ) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:

@@ -8,8 +8,10 @@ from pathlib import PurePosixPath
 
 from wellhead_storage.archives.unpack import unpack
 from wellhead_storage.download.fetch import fetch
-from wellhead_storage.download.staging import Staging, is_edition, read_local_manifest
+from wellhead_storage.download.published import is_edition, read_local_manifest
+from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
+from wellhead_storage.errors import IntegrityError
 from wellhead_storage.files import disk_errors, free_bytes
 from wellhead_storage.manifest import Manifest
 from wellhead_storage.stores.brought import BroughtFolder, KeptFolder
@@ -45,7 +47,8 @@ def unpacked_before(uri: StorageUri, archive: StoredObject, staging: Staging, *,
     usable = manifest.archive_root == "" or lift
     if not usable or (lift and _wrapper(manifest)) or not is_edition(manifest.archive, archive):
         return None
-    if not names or not all(map(staging.untouched, manifest.files)):
+    doubts = [staging.published.doubts(file) for file in manifest.files]  # of all, so that all are synced
+    if not names or any(doubts) or not all(map(staging.published.untouched, manifest.files)):
         return None
     return Unpacked(KeptFolder(uri, staging.destination, frozenset(names)), manifest.archive_root)
 
@@ -86,7 +89,11 @@ def fetch_and_unpack(
     with disk_errors(staging.destination):
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
-    unpack(staging.path(archive.name), root, available=room(free_bytes(root)), check=transfer.large.check)
+    try:
+        unpack(staging.path(archive.name), root, available=room(free_bytes(root)), check=transfer.large.check)
+    except IntegrityError:  # it will not be better the next time
+        staging.spoil(archive)
+        raise
     staging.drop(archive.name)
     inside = list(root.iterdir())
     if lift and len(inside) == 1 and (inside[0] / _MARK).is_file():

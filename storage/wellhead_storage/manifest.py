@@ -15,7 +15,7 @@ from wellhead_storage.paths import FOLDER
 MANIFEST_NAME = f"{FOLDER}/manifest.json"
 PROGRESS_NAME = f"{FOLDER}/mirror-progress.json"
 """The same of a mirror that is being written: a folder that holds it is not to be served from."""
-VERSION = "1.0"
+VERSION = "1.1"
 
 
 class _Part(BaseModel):
@@ -32,6 +32,7 @@ class ManifestFile(_Part):
     checksum: str | None = Field(default=None, description="algorithm:hex, as verified")
     copy_etag: str | None = Field(default=None, description="of the copy in a mirror")
     modified_ns: int | None = Field(default=None, description="mtime of the copy on a disk, nanoseconds")
+    boot: str | None = Field(default=None, description="boot of the machine that wrote it, while that may lose it")
 
 
 class Manifest(_Part):

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from wellhead_storage.download.staging import read_local_manifest
+from wellhead_storage.download.published import read_local_manifest
 from wellhead_storage.errors import UnreadablePlan
 from wellhead_storage.files import disk_errors, publish_bytes
 from wellhead_storage.handoff import remove_sealed

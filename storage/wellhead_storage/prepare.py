@@ -15,9 +15,10 @@ from wellhead_storage import decision as decisions
 from wellhead_storage.decision import Decision
 from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.lock import locked
-from wellhead_storage.download.staging import Staging, record_of
+from wellhead_storage.download.published import record_of
+from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
-from wellhead_storage.errors import IncompleteCheckpoint, IntegrityError, NotStreamable, ObjectNotFound
+from wellhead_storage.errors import IncompleteCheckpoint, NotStreamable
 from wellhead_storage.files import disk_errors, in_gib, publish_bytes
 from wellhead_storage.handoff import connection_for_engine, seal_for_engine
 from wellhead_storage.local import link_weights
@@ -33,8 +34,9 @@ from wellhead_storage.stores.interface import StoredObject
 from wellhead_storage.survey import Survey
 from wellhead_storage.uri import parse
 
-# After these the next run would meet the same, so there is nothing to go on from.
-_LASTING = (IntegrityError, IncompleteCheckpoint, NotStreamable, ObjectNotFound)
+# After these the next run would meet the same, so there is nothing to go on from. Of an object that vanished, was
+# replaced or came damaged only its own file goes, which `fetch` sees to.
+_LASTING = (IncompleteCheckpoint, NotStreamable)
 
 
 def prepare(
@@ -120,7 +122,8 @@ class _Preparation:
         remove_stale(folder, self.earlier, {*self.staging.names, *(item.name for item in items)})
         self.staging.publish()
         if manifest:
-            files = self.staging.manifest_files(items)
+            with disk_errors(folder):
+                files = self.staging.published.describe(items, self.staging.kept)
             found = Manifest(
                 kind="download",
                 source=source.store.uri.public,

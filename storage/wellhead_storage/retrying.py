@@ -22,26 +22,41 @@ T = TypeVar("T")
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0  # seconds
 
 
-def persist(call: Callable[[], T], settings: Settings, tries: int | None = None) -> T:
-    """Call until it succeeds, for `WELLHEAD_RETRY_TIMEOUT` seconds at most, and `tries` times at most.
+def persist(call: Callable[[], T], settings: Settings, *, first: bool = False, tries: int | None = None) -> T:
+    """Call until it succeeds, for `WELLHEAD_RETRY_TIMEOUT` seconds at most.
+
+    Args:
+        call: what to try.
+        settings: for how long.
+        first: nobody has answered there yet, so failures that last are believed at once.
+        tries: how often at most; None for no limit but the time.
 
     Raises:
         StoreUnavailable: the last failure; every other error ends it at once.
     """
-    for attempt in attempts(settings, lambda error: isinstance(error, StoreUnavailable), tries):
+
+    def worth_it(error: Exception) -> bool:
+        return isinstance(error, StoreUnavailable) and not (first and error.lasting)
+
+    for attempt in attempts(settings, worth_it, tries=tries):
         with attempt:
             return call()
     raise AssertionError("stamina either returns or raises")
 
 
 def attempts(
-    settings: Settings, worth_it: Callable[[Exception], bool | float], tries: int | None = None
+    settings: Settings,
+    worth_it: Callable[[Exception], bool | float],
+    *,
+    timed: bool = True,
+    tries: int | None = None,
 ) -> Iterable[Attempt]:
     """Give stamina's attempts under our policy, for loops that need more than `persist`.
 
     Args:
         settings: for how long.
         worth_it: whether to try again after an error, or the seconds to wait before that.
+        timed: False where `worth_it` looks at the time itself.
         tries: how often at most; None for no limit but the time.
     """
     import stamina
@@ -51,7 +66,7 @@ def attempts(
     return stamina.retry_context(
         on=worth_it,
         attempts=tries if settings.retry_timeout else 1,
-        timeout=settings.retry_timeout or None,
+        timeout=settings.retry_timeout or None if timed else None,
         wait_initial=_FIRST_WAIT,
         wait_max=_LONGEST_WAIT,
         wait_jitter=_FIRST_WAIT,

@@ -106,6 +106,7 @@ def find_source(
     # On a worker's thread: a signal must not have to wait until a silent store times out.
     [objects] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
     if archive := _only_archive(objects):
+        staging.begin(opened.store.uri.public, objects)
         reasons.append(f"{archive.name} is an archive, which is unpacked")
         if not bring:
             return _unlisted(opened.store, uri, reasons, archive)
@@ -122,6 +123,7 @@ def find_source(
     named = len(objects) == 1 and uri.key.rpartition("/")[2] == objects[0].name
     patterns = Patterns() if named else read_patterns(environment)  # what the URI names itself is wanted
     objects, left = patterns.select(objects)
+    staging.begin(opened.store.uri.public, objects)
     return Source(
         store=opened.store,
         credentials=opened.credentials,
@@ -157,6 +159,7 @@ def _delegated(
 ) -> Opened:
     from wellhead_storage.delegated.fetch import fetch_delegated
 
+    staging.begin(uri.public, [])
     with disk_errors(staging.destination):
         staging.unpacked.mkdir(parents=True)
     fetch_delegated(uri, str(uri), staging.unpacked, environment, settings, transfer.small.check)

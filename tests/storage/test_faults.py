@@ -123,6 +123,26 @@ def test_wrong_bytes_pass_where_nobody_wants_checksums(pod: Pod, large: Model, p
     assert pod.files[SHARD] != one_tensor("large", SIZE)
 
 
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_burst_on_the_listing_is_ridden_out(pod: Pod, large: Model, proxy: CountingProxy, status: int) -> None:
+    """Longer than a request's own retries."""
+    left = iter(range(10))
+
+    def interfere(request: Request) -> Fault | None:
+        listing = "list-type=2" in request.target
+        return Fault(status=status, code="SlowDown") if listing and next(left, None) is not None else None
+
+    proxy.interfere = interfere
+    outcome = download(pod, large, proxy, WELLHEAD_RETRY_TIMEOUT="30")
+    assert_whole(pod, outcome, large)
+    assert next(left, None) is None, "ten were refused"
+
+
+def test_a_wrong_range_of_a_cache_passes(pod: Pod, large: Model, proxy: CountingProxy) -> None:
+    proxy.interfere = Times(Fault(headers={"content-range": f"bytes 1-{SIZE}/{SIZE + 80}"}), 1)
+    assert_whole(pod, download(pod, large, proxy, WELLHEAD_RETRY_TIMEOUT="20"), large)
+
+
 # Faults that stay ------------------------------------------------------------------------------------------------
 
 WHERE = "{uri}/" + SHARD
@@ -195,6 +215,23 @@ def test_what_stays_ends_the_call_with_a_sentence(pod: Pod, large: Model, proxy:
     proxy.interfere = lambda _: None
     proxy.clear()
     assert_whole(pod, download(pod, large, proxy), large)
+
+
+@pytest.mark.parametrize(
+    "case", ["an object that vanishes", "an object that is replaced", "another range than asked for"]
+)
+def test_a_bad_object_costs_the_others_nothing(pod: Pod, large: Model, proxy: CountingProxy, case: str) -> None:
+    shards = [name for name in large.files if name.endswith(".safetensors") and name != SHARD]
+    proxy.interfere = Times(LASTING[case][0])
+    assert download(pod, large, proxy, WELLHEAD_CONNECTIONS="1").exit_code == LASTING[case][1]
+    assert_nothing_published(pod)
+    first, third = sorted(shards)
+    proxy.interfere = lambda _: None
+    proxy.clear()
+    assert_whole(pod, download(pod, large, proxy), large)
+    parts = {request.path.rpartition("/")[2] for request in proxy.requests if not is_header(request)}
+    assert first not in parts, "it was there before the bad one"
+    assert {SHARD, third} <= parts
 
 
 def test_a_busy_store_is_asked_by_fewer_at_a_time(pod: Pod, new_model: Callable[[], Model]) -> None:

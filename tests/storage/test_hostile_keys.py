@@ -29,7 +29,22 @@ UNUSABLE = (
     "a\x7fb",
     "\x1b[2Ja",
 )
-HARMLESS = ("..a", "a..", "...", "%2e%2e/x", "..%2Fx", "a\\..\\b", "~/x", "$HOME", "`id`", ";reboot", "-rf", " ")
+LONGEST = "/".join(["k" * 202] * 4 + ["k" * 206])  # with its folder 1,024 bytes, the most that S3 allows
+HARMLESS = (
+    "..a",
+    "a..",
+    "...",
+    "%2e%2e/x",
+    "..%2Fx",
+    "a\\..\\b",
+    "~/x",
+    "$HOME",
+    "`id`",
+    ";reboot",
+    "-rf",
+    " ",
+    LONGEST,
+)
 
 
 @pytest.fixture
@@ -62,6 +77,7 @@ def test_a_name_too_long_for_a_disk_is_refused(pod: Pod, stub: StubS3, key: str)
 
 
 def test_odd_but_harmless_keys_become_files_of_that_name(pod: Pod, stub: StubS3) -> None:
+    assert len(f"llama/{LONGEST}".encode()) == 1024
     stub.objects += [(f"llama/{key}", key.encode()) for key in HARMLESS]
     before = outside(pod)
     outcome = pod.init(URI, WELLHEAD_ENGINE=None, **stub.environment)

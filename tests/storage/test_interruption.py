@@ -14,9 +14,13 @@ import pytest
 
 from tests.storage.model import BUCKET, Model
 from tests.storage.pod import Pod
+from tests.storage.stub_s3 import stub_s3
 from tests.support.checkpoint import tiny_checkpoint
 from tests.support.counting_proxy import CountingProxy, counting_proxy
 from tests.support.seaweedfs import SeaweedFS
+from wellhead_storage.errors import IntegrityError
+from wellhead_storage.stores.opening import open_store
+from wellhead_storage.uri import parse
 
 KILLS = 50
 PODS = 4  # at a time
@@ -118,7 +122,21 @@ def test_an_object_replaced_between_listing_and_reading_is_noticed(
         meanwhile.join()
     assert outcome.exit_code == 17, outcome.stderr
     assert outcome.sentence.startswith(f"s3://{BUCKET}/{model.prefix}/{name} was replaced while it was being read.")
-    assert pod.is_untouched
+    assert pod.files == {}
+    assert not {"plan.json", "manifest.json"} & set(pod.own_files)
+
+
+@pytest.mark.parametrize("change", ["another ETag", "another size"])
+def test_a_gateway_that_knows_no_if_match_mixes_no_editions(change: str) -> None:
+    with stub_s3() as stub:
+        stub.objects = [("llama/model.safetensors", b"edition one")]
+        folder = open_store(parse("s3://models/llama"), stub.environment).store
+        [item] = folder.objects()
+        assert folder.read(item, 0, 4) == b"edit"
+        newer = ("llama/model.safetensors", b"edition two" if change == "another ETag" else b"edition of another size")
+        stub.objects = [("llama/config.json", b"{}"), newer] if change == "another ETag" else [newer]
+        with pytest.raises(IntegrityError, match=r"model\.safetensors was replaced while it was being read"):
+            folder.read(item, 4)
 
 
 def test_what_a_killed_predecessor_left_is_forgotten(llama: Model, pod: Pod) -> None:

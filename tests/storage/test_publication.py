@@ -72,7 +72,7 @@ def test_config_and_plan_come_last_at_every_moment(single: Model, new_pod: Calla
     new, own = pod.files, pod.own_files
     assert old.keys() == new.keys()
     fetched = {name for name in new if mode == "stream" or new[name] != old[name]}
-    renamed = [*fetched, *own, "earlier.json"]
+    renamed = [*fetched, *own, "earlier.json", "partial.jsonl"]
     if CONFIG not in fetched:
         renamed += [CONFIG, CONFIG]  # out of sight first, and back at the end
 

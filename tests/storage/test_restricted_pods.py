@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -161,6 +163,81 @@ def test_a_volume_that_others_fill_meanwhile_is_named(pod: Pod, llama: Model, st
         assert again.exit_code == 0, again.stderr
         assert pod.plan.mode == "download"
         assert proxy.body_bytes - before < 64 << 10, "nothing is fetched twice"
+
+
+DOES_NOT_RESERVE = """
+from wellhead_storage.download import allocating
+allocating._fallocate = lambda: None
+from wellhead_runtime.cli import main
+main()
+"""
+
+
+@needs_root
+def test_a_volume_that_fills_up_in_the_middle_of_the_weights_is_named_with_what_is_missing(
+    pod: Pod, llama: Model, store: SeaweedFS
+) -> None:
+    """Where no room can be reserved, as on NFS."""
+    pod.command = (sys.executable, "-c", DOES_NOT_RESERVE, "init")
+    with volume_of(pod, "1m"), counting_proxy(store.endpoint_url, per_connection_rate=64 << 10) as proxy:
+        environment = store.environment(proxy.endpoint_url)
+        begin = time.monotonic()
+        with pod.start(llama.uri, WELLHEAD_MODE="download", **environment) as process:
+            while proxy.body_bytes < 96 << 10 and process.poll() is None:
+                time.sleep(0.01)
+            filler = pod.destination / "core-dump"
+            fill(filler)
+            outcome = pod.wait(process, begin)
+        filler.unlink()
+        assert outcome.exit_code == 15, outcome.stderr
+        assert re.fullmatch(
+            rf"The volume of {pod.destination} is full: 0\.[1-6] MiB are still needed, and 0\.0 MiB are left\. "
+            r"Give the volume more room, or stream the model \(wellhead\.dev/mode: stream\)\.",
+            outcome.sentence,
+        ), outcome.sentence
+        assert pod.files == {}
+        proxy.per_connection_rate = None
+        again = pod.init(llama.uri, WELLHEAD_MODE="download", **environment)
+        assert again.exit_code == 0, again.stderr
+        assert pod.files == llama.files
+
+
+@needs_root
+def test_unfinished_files_of_another_model_do_not_keep_its_room(
+    pod: Pod, llama: Model, model: Model, store: SeaweedFS
+) -> None:
+    """A volume that holds one model and not two, whose service changed its URI in the middle of a download."""
+    with volume_of(pod, "1m"), counting_proxy(store.endpoint_url, per_connection_rate=64 << 10) as proxy:
+        environment = store.environment(proxy.endpoint_url)
+        for name in model.shards:
+            store.put("models", f"{model.prefix}/other-{name}", model.files[name])
+        model.delete(*model.shards, "model.safetensors.index.json")
+        with pod.start(model.uri, WELLHEAD_MODE="download", **environment) as process:
+            while proxy.body_bytes < 128 << 10 and process.poll() is None:
+                time.sleep(0.01)
+            process.kill()
+        reserved = [path for path in (pod.destination / ".wellhead" / "partial").iterdir() if "other-" in path.name]
+        assert sum(path.stat().st_blocks * 512 for path in reserved) > 512 << 10
+        outcome = pod.init(llama.uri, WELLHEAD_MODE="download")
+        assert outcome.exit_code == 0, outcome.stderr
+        assert pod.files == llama.files
+        assert pod.own_files == ["manifest.json", "plan.json"]
+
+
+@needs_root
+def test_a_read_only_volume_is_refused_even_when_it_is_complete(pod: Pod, llama: Model) -> None:
+    """Nobody could lock it, nor say in a plan that it was looked at."""
+    with volume_of(pod, "2m"):
+        assert pod.init(llama.uri, WELLHEAD_MODE="download").exit_code == 0
+        subprocess.run(["mount", "-o", "remount,ro", str(pod.destination)], check=True)
+        outcome = pod.init(llama.uri, WELLHEAD_MODE="download")
+        assert outcome.exit_code == 19
+        assert outcome.sentence == (
+            f"{pod.destination}/.wellhead/lock cannot be written as user 0: Read-only file system. "
+            "Mount a volume there that this user may write."
+        )
+        assert pod.files == llama.files
+        assert pod.own_files == ["manifest.json", "plan.json"]
 
 
 def test_variables_of_services_are_nothing_to_speak_of(pod: Pod, llama: Model) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from wellhead_storage.download.journal import Journal
 from wellhead_storage.download.parts import PART_BYTES, Part, split
 from wellhead_storage.stores.interface import Checksum, StoredObject
 
+SOURCE = "s3://models/llama"
 BIG = StoredObject("folder/größe\u2028.bin", 3 * PART_BYTES, etag='"v1"')
 SMALL = StoredObject("config.json", 5, etag='"v2"', checksum=Checksum("md5", "0" * 32))
 
@@ -27,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 def written(path: Path) -> Journal:
     """A journal with one part of a big file, and a small file that is verified."""
     journal = Journal(path)
-    journal.rewrite()
+    journal.begin(SOURCE, [])
     for item in (BIG, SMALL):
         journal.add_pin(item)
     journal.add_done(split([BIG])[1])
@@ -53,7 +56,7 @@ def test_starting_over_forgets_the_parts(path: Path) -> None:
 
 def test_rewriting_keeps_what_is_known(path: Path) -> None:
     written(path).add_pin(BIG)
-    Journal(path).rewrite()
+    Journal(path).begin(SOURCE, [BIG, SMALL])
     assert Journal(path).files == written(path.with_name("other")).files | {BIG.name: Journal(path).files[BIG.name]}
 
 
@@ -97,14 +100,52 @@ def test_a_machine_that_was_restarted_may_have_lost_what_was_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written(path)
-    monkeypatch.setattr(module, "_boot", lambda: "another boot")
+    monkeypatch.setattr(module, "boot_id", lambda: "another boot")
     assert Journal(path).files == {}
+
+
+def test_another_source_has_other_marks(path: Path) -> None:
+    """Two web servers may have files of one name, one size and one date; only a checksum says that they are equal."""
+    written(path)
+    journal = Journal(path)
+    journal.begin("s3://models/other", [BIG, SMALL])
+    assert journal.files.keys() == Journal(path).files.keys() == {SMALL.name}
+    journal.begin(SOURCE, [BIG, SMALL])
+    assert Journal(path).files.keys() == {SMALL.name}, "what was forgotten is not remembered"
+
+
+@pytest.mark.parametrize("wanted", [[], [SMALL], [SMALL, replace(BIG, etag='"v2"')]])
+def test_what_is_not_wanted_any_more_is_forgotten(path: Path, wanted: list[StoredObject]) -> None:
+    written(path)
+    Journal(path).begin(SOURCE, wanted)
+    assert Journal(path).files.keys() == {item.name for item in wanted if item == SMALL}
+
+
+@pytest.mark.parametrize("step", ["write_text", "replace"])
+def test_a_beginning_that_is_cut_short_leaves_the_old_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    written(path)
+    before = path.read_bytes()
+    original = getattr(Path, step)
+
+    def cut(self: Path, argument: object) -> None:
+        original(self, argument[:9] if isinstance(argument, str) else self)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, step, cut)
+    with pytest.raises(OSError, match="Input/output"):
+        Journal(path).begin(SOURCE, [BIG, SMALL])
+    assert path.read_bytes() == before
+    monkeypatch.undo()
+    Journal(path).remove()
+    assert list(path.parent.iterdir()) == []
 
 
 def test_lines_of_many_threads_stay_apart(path: Path) -> None:
     item = StoredObject("many.bin", 200 * PART_BYTES, etag='"v"')
     journal = Journal(path)
-    journal.rewrite()
+    journal.begin(SOURCE, [])
     journal.add_pin(item)
     parts = split([item])
 

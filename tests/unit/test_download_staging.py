@@ -27,6 +27,7 @@ from wellhead_storage.manifest import MANIFEST_NAME, Manifest
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import Checksum, StoredObject
 
+SOURCE = "s3://models/llama"
 CONTENT = {
     "config.json": b"{}",
     "model.safetensors": bytes(range(256)) * 20,
@@ -39,6 +40,7 @@ CONTENT = {
 def staging(tmp_path: Path) -> Staging:
     made = Staging(tmp_path / "deep" / "models")
     made.open()
+    made.begin(SOURCE, [])
     return made
 
 
@@ -181,15 +183,16 @@ def half_done(staging: Staging) -> None:
         staging.finish_part(part)
 
 
-def reopened(staging: Staging) -> Staging:
+def reopened(staging: Staging, *wanted: StoredObject, source: str = SOURCE) -> Staging:
     again = Staging(staging.destination)
     again.open()
+    again.begin(source, wanted)
     return again
 
 
 def test_only_missing_parts_are_expected_after_a_crash(staging: Staging) -> None:
     half_done(staging)
-    again = reopened(staging)
+    again = reopened(staging, BIG)
     assert [(part.start, part.length) for part in again.expect([BIG])] == [(PART_BYTES, PART_BYTES)]
     assert again.resumed == PART_BYTES + 5
 
@@ -206,28 +209,70 @@ def test_only_missing_parts_are_expected_after_a_crash(staging: Staging) -> None
 )
 def test_another_edition_starts_over(staging: Staging, changed: StoredObject) -> None:
     half_done(staging)
-    assert len(reopened(staging).expect([changed])) == 3
+    assert len(reopened(staging, changed).expect([changed])) == 3
 
 
 def test_an_object_without_any_mark_starts_over(staging: Staging) -> None:
     unmarked = replace(BIG, etag=None)
     for part in staging.expect([unmarked])[:1]:
         staging.finish_part(part)
-    assert len(reopened(staging).expect([unmarked])) == 3
+    assert len(reopened(staging, unmarked).expect([unmarked])) == 3
 
 
 def test_a_file_that_was_cut_meanwhile_starts_over(staging: Staging) -> None:
     half_done(staging)
     os.truncate(staging.path(BIG.name), 5)
-    assert len(reopened(staging).expect([BIG])) == 3
+    assert len(reopened(staging, BIG).expect([BIG])) == 3
+
+
+def test_the_same_name_and_marks_of_another_source_start_over(staging: Staging) -> None:
+    half_done(staging)
+    assert len(reopened(staging, BIG, source="s3://models/other").expect([BIG])) == 3
+
+
+def test_a_checksum_counts_whatever_the_source(staging: Staging) -> None:
+    checked = replace(BIG, checksum=Checksum("sha256", "0" * 64))
+    for part in staging.expect([checked])[:1]:
+        staging.finish_part(part)
+    assert len(reopened(staging, checked, source="hf://owner/model@c0ffee").expect([checked])) == 2
+
+
+@pytest.mark.parametrize("wanted", [[], [StoredObject("other.bin", 1, '"v"')], [replace(BIG, etag='"v2"')]])
+def test_unfinished_files_that_nobody_wants_give_their_room_back(staging: Staging, wanted: list[StoredObject]) -> None:
+    small = StoredObject("folder/small.bin", 5, etag='"v1"')
+    for part in staging.expect([small]):
+        staging.finish_part(part)
+    half_done(staging)
+    again = reopened(staging, small, *wanted)
+    assert [path for path in again.path("x").parent.rglob("*") if path.is_file()] == [again.path(small.name)]
+    reopened(staging)
+    assert list(again.path("x").parent.iterdir()) == []
+
+
+def test_a_file_may_take_the_place_of_an_unfinished_folder(staging: Staging) -> None:
+    staging.expect([StoredObject("a/b", 5, '"v"')])
+    again = reopened(staging, StoredObject("a", 5, '"v"'))
+    assert len(again.expect([StoredObject("a", 5, '"v"')])) == 1
+
+
+def test_what_came_wrong_goes_alone(staging: Staging) -> None:
+    half_done(staging)
+    other = StoredObject("other.bin", 5, etag='"v1"')
+    for part in staging.expect([other]):
+        staging.finish_part(part)
+    staging.spoil(other)
+    staging.abandon(resumable=True)
+    assert not staging.path(other.name).exists()
+    again = reopened(staging, BIG, other)
+    assert [(part.item, part.start) for part in again.expect([BIG, other])] == [(BIG, PART_BYTES), (other, 0)]
 
 
 def test_a_whole_file_that_was_not_checked_is_checked(staging: Staging) -> None:
     for part in staging.expect([BIG]):
         staging.finish_part(part)
-    assert [(part.start, part.length) for part in reopened(staging).expect([BIG])] == [(BIG.size, 0)]
+    assert [(part.start, part.length) for part in reopened(staging, BIG).expect([BIG])] == [(BIG.size, 0)]
     staging.finish_file(BIG)
-    assert reopened(staging).expect([BIG]) == []
+    assert reopened(staging, BIG).expect([BIG]) == []
 
 
 def test_what_is_in_place_is_not_expected_again(staging: Staging, transfer: Transfer) -> None:
@@ -267,8 +312,21 @@ def test_what_was_changed_in_place_is_fetched_again(staging: Staging, transfer: 
     assert {part.item.name for part in again.expect(store.objects())} == {"model.safetensors"}
 
 
+def test_equal_marks_of_another_source_are_no_edition(staging: Staging, transfer: Transfer) -> None:
+    store = MemoryStore(CONTENT)
+    fetch(store, store.objects(), staging, transfer)
+    staging.publish()
+    publish_manifest(staging, store.objects())
+    again = reopened(staging, source="http://elsewhere/llama")
+    assert {part.item.name for part in again.expect(store.objects())} == set(CONTENT)
+    with_sums = [replace(item, checksum=Checksum("sha256", "0" * 64)) for item in store.objects()]
+    publish_manifest(staging, with_sums)
+    assert reopened(staging, source="http://elsewhere/llama").expect(with_sums) == []
+
+
 def publish_manifest(staging: Staging, items: list[StoredObject]) -> None:
-    manifest = Manifest(kind="download", source="s3://models/llama", files=staging.manifest_files(items))
+    files = staging.published.describe(items, staging.kept)
+    manifest = Manifest(kind="download", source=SOURCE, files=files)
     (staging.destination / MANIFEST_NAME).parent.mkdir(exist_ok=True)
     (staging.destination / MANIFEST_NAME).write_text(manifest.model_dump_json())
 

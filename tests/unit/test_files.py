@@ -103,6 +103,14 @@ def test_a_full_volume(tmp_path: Path, number: int) -> None:
     assert caught.value.problem == f"The volume of {tmp_path} is full (3.0 GiB left)."
 
 
+@pytest.mark.usefixtures("three_gib_left")
+def test_a_full_volume_says_what_is_missing_where_that_is_known(tmp_path: Path) -> None:
+    with pytest.raises(InsufficientSpace) as caught, disk_errors(tmp_path, lambda: 5 * GIB):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    sentence = f"The volume of {tmp_path} is full: 5.0 GiB are still needed, and 3.0 GiB are left."
+    assert caught.value.problem == sentence
+
+
 def test_a_full_volume_whose_folder_is_not_there_yet() -> None:
     with pytest.raises(InsufficientSpace, match=r"/no/such is full \(0\.0 MiB left\)"), disk_errors(Path("/no/such")):
         raise OSError(errno.ENOSPC, "full")

@@ -28,7 +28,11 @@ SEGMENTS = st.one_of(
     st.just("x" * 256),
 )
 KEYS = st.lists(SEGMENTS, min_size=1, max_size=5).map("/".join)
-LONG = "/".join(["k" * 200] * 5)[:1024]  # bytes; the most that S3 allows
+LONG = "/".join(["k" * 204] * 5)  # 1,024 bytes, the most that S3 allows
+
+
+def test_the_longest_key_is_as_long_as_one_can_be() -> None:
+    assert len(LONG.encode()) == 1024
 
 
 @hypothesis_settings(max_examples=400)

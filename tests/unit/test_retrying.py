@@ -42,6 +42,16 @@ def test_what_lasts_is_not(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.messages
 
 
+def test_what_lasts_is_believed_by_whoever_asks_for_the_first_time_only() -> None:
+    call = failing(1, lambda: StoreUnavailable("no such host", lasting=True))
+    with pytest.raises(StoreUnavailable):
+        persist(call, Settings(retry_timeout=20), first=True)
+    assert call() == 2, "it was called once"
+    assert persist(failing(1), Settings(retry_timeout=20), first=True) == 2
+    gone = failing(1, lambda: StoreUnavailable("its pod restarts", lasting=True))
+    assert persist(gone, Settings(retry_timeout=20)) == 2
+
+
 def test_one_attempt_where_no_time_is_given() -> None:
     call = failing(1)
     with pytest.raises(StoreUnavailable):

@@ -144,6 +144,19 @@ def test_every_status_has_an_explanation(status: int) -> None:
     assert explain(listing_failed(status), WHERE).exit_code in {11, 12, 16, 17, 19}
 
 
+@pytest.mark.parametrize("case", [name for name, (_, kind, _) in CASES.items() if kind is StoreUnavailable])
+def test_what_may_pass_is_told_from_what_lasts(case: str) -> None:
+    error = explain(CASES[case][0], WHERE)
+    assert isinstance(error, StoreUnavailable)
+    assert error.lasting == (case not in {"overloaded", "broken", "silence"})
+
+
+def test_a_broken_connection_may_pass() -> None:
+    error = explain(unreachable("connection closed before message completed"), WHERE)
+    assert isinstance(error, StoreUnavailable)
+    assert not error.lasting
+
+
 def test_an_unreachable_store_is_named_by_its_endpoint() -> None:
     """The user may never have typed it: it can come from KServe's ConfigMap."""
     error = explain(unreachable("Connection refused (os error 111)"), WHERE)

@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from wellhead_storage.download.parts import Part
+from wellhead_storage.download.patience import Patience
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.download.verify import matches
 from wellhead_storage.download.workers import Workers
-from wellhead_storage.download.writing import PartWriter, release_window
-from wellhead_storage.errors import IntegrityError, StoreUnavailable
+from wellhead_storage.download.writing import PartWriter
+from wellhead_storage.errors import IntegrityError, ObjectNotFound, StoreUnavailable
 from wellhead_storage.files import disk_errors, in_gib, require_space
 from wellhead_storage.logs import log
 from wellhead_storage.retrying import attempts
@@ -55,10 +56,9 @@ def fetch(
         return
     resumed = staging.resumed
     missing = staging.expect(wanted)
-    needed = sum(part.length or 0 for part in missing)
     if staging.resumed > resumed:
         log.info("resuming: %s are here already", in_gib(staging.resumed - resumed))
-    _Fetch(store, staging, transfer, workers, missing).run(beside, needed, show=large)
+    _Fetch(store, staging, transfer, workers, missing).run(beside, show=large)
 
 
 class _Fetch:
@@ -71,67 +71,92 @@ class _Fetch:
         self._missing = missing
         self._remaining = Counter(part.item.name for part in missing)
         self._counting = threading.Lock()
-        self._window = release_window(sum(part.length or 0 for part in missing), transfer.settings.connections)
+        self._needed = sum(part.length or 0 for part in missing)  # bytes; grows by what has to come again
+        self._before = staging.received
+        transfer.expect(self._needed)
 
-    def run(self, beside: Sequence[Callable[[], None]], needed: int, *, show: bool) -> None:
+    def run(self, beside: Sequence[Callable[[], None]], *, show: bool) -> None:
         jobs: list[Callable[[], None]] = [*beside, *(partial(self._job, part) for part in self._missing)]
-        if not show:
+        if not show or not self._missing:
             self._workers.run(jobs)
             return
-        before = self._staging.received
-        total = needed + self._staging.resumed
-        meter = self._transfer.meter(str(self._staging.destination), total, self._staging.resumed)
+        staging, resumed = self._staging, self._staging.resumed
+        meter = self._transfer.meter(str(staging.destination), self._needed + resumed, resumed)
+        room = _Room(staging, self._missing)
 
         def tick() -> None:
-            arrived = self._staging.received - before
-            meter.show(self._staging.resumed + arrived)
-            require_space(self._staging.destination, min(needed - arrived, self._staging.lacking(self._missing)))
+            meter.show(resumed + self._arrived, resumed + self._needed)
+            room.look(self._left())
 
         try:
             self._workers.run(jobs, every=meter.every, tick=tick)
+            done = resumed + self._arrived
+            if done:
+                meter.show(done, max(done, resumed + self._needed))
         finally:
             meter.close()
 
+    @property
+    def _arrived(self) -> int:
+        return self._staging.received - self._before
+
+    def _left(self) -> int:
+        return max(0, self._needed - self._arrived)
+
+    def _again(self, count: int) -> None:
+        """So many bytes that have come, in this run or an earlier one, have to come again."""
+        with self._counting:
+            self._needed += count
+
     def _job(self, part: Part) -> None:
         """Fetch one part; whoever brings the last one of a file verifies it. Runs on a worker's thread."""
-        if part.length != 0 or not part.start:  # nothing but the check is left of a file that was whole already
-            self._receive(part)
-            self._staging.finish_part(part)
-        with self._counting:
-            self._remaining[part.item.name] -= 1
-            last = not self._remaining[part.item.name]
-        if last:
-            self._finish(part.item)
+        try:
+            if part.length != 0 or not part.start:  # nothing but the check is left of a file that was whole already
+                self._receive(part)
+                self._staging.finish_part(part)
+            with self._counting:
+                self._remaining[part.item.name] -= 1
+                last = not self._remaining[part.item.name]
+            if last:
+                self._finish(part.item)
+        except (IntegrityError, ObjectNotFound):
+            self._staging.spoil(part.item)
+            raise
 
     def _receive(self, part: Part) -> None:
-        with disk_errors(self._staging.destination), self._staging.writer(part, self._window) as writer:
+        window = self._transfer.window
+        with disk_errors(self._staging.destination, self._left), self._staging.writer(part, window) as writer:
             self._persist(part, writer)
             if not part.item.sized:
                 writer.truncate()
 
     def _persist(self, part: Part, writer: PartWriter) -> None:
         """Go on from where a stream broke off; only failures without any progress are counted against us."""
+        patience = Patience(self._transfer.settings.retry_timeout, self._transfer.pace.clock)
         whole = False
         while not whole:
             before = writer.position
+            patience.begin()
             try:
                 for attempt in attempts(
                     self._transfer.settings,
-                    lambda error: isinstance(error, StoreUnavailable) and writer.position <= before,  # noqa: B023
+                    lambda error: patience.lasts(error, progress=writer.position > before),  # noqa: B023
+                    timed=False,
                 ):
                     with attempt:
-                        self._stream(part, writer)
+                        self._stream(part, writer, patience)
                         whole = True
             except StoreUnavailable:
                 if writer.position <= before:
                     raise
 
-    def _stream(self, part: Part, writer: PartWriter) -> None:
+    def _stream(self, part: Part, writer: PartWriter, patience: Patience) -> None:
         if not part.item.ranged:
-            self._staging.count(part.start - writer.position)
+            self._again(writer.position - part.start)
             writer.start_over(part.start)
         length = None if part.end is None else part.end - writer.position
-        with self._slot():
+        with self._slot() as waited:
+            patience.waited(waited)
             try:
                 for chunk in self._store.stream(part.item, writer.position, length):
                     self._workers.check()
@@ -142,28 +167,53 @@ class _Fetch:
                 raise
         self._transfer.pace.speed_up()
 
-    def _slot(self) -> AbstractContextManager[None]:
+    def _slot(self) -> AbstractContextManager[float]:
         large = self._workers is self._transfer.large
-        return self._transfer.pace.slot(self._workers.check) if large else nullcontext()
+        return self._transfer.pace.slot(self._workers.check) if large else nullcontext(0.0)
 
     def _finish(self, item: StoredObject) -> None:
-        if not self._right(item):
-            log.warning("%s is not what the store says it is: fetching it again", self._store.uri.child(item.name))
-            self._staging.count(-item.size)
+        doubtful = item.name in self._staging.kept
+        right = self._right(item, anyway=doubtful)
+        if right is False or (doubtful and not right):
+            log.warning(
+                "%s may have been lost when its machine went down: fetching it again"
+                if doubtful
+                else "%s is not what the store says it is: fetching it again",
+                self._store.uri.child(item.name),
+            )
+            self._again(item.size)
             for part in self._staging.start_over(item):
                 self._receive(part)
                 self._staging.finish_part(part)
-            if not self._right(item):
+            if self._right(item) is False:
                 raise IntegrityError(
                     f"{self._store.uri.child(item.name)} came back twice with another checksum than the store's.",
                     "Upload it again, or check the proxy in front of the store.",
                 )
-        self._staging.finish_file(item)
+        if item.name not in self._staging.kept:
+            self._staging.finish_file(item)
 
-    def _right(self, item: StoredObject) -> bool:
-        if self._transfer.settings.verify == "size":
-            return True
+    def _right(self, item: StoredObject, *, anyway: bool = False) -> bool | None:
+        """Whether a file has the store's checksum; None where nothing says so, or nobody asks (but `anyway`)."""
+        if self._transfer.settings.verify == "size" and not anyway:
+            return None
         checksum = self._store.checksum(item)
-        if checksum is None or matches(self._staging.path(item.name), checksum, self._workers.check):
+        if checksum is None:
+            return None
+        if matches(self._staging.path(item.name), checksum, self._workers.check):
             return True
-        return not self._store.checksum_is_of_content(item, checksum)
+        return False if self._store.checksum_is_of_content(item, checksum) else None
+
+
+class _Room:
+    """Looks whether the files still fit, where the volume could not reserve their room."""
+
+    def __init__(self, staging: Staging, parts: Iterable[Part]) -> None:
+        self._staging = staging
+        self._items = {part.item for part in parts if part.length != 0}
+
+    def look(self, left: int) -> None:
+        """`left` bytes are still to come; what has its room is not looked at again."""
+        lacking = {item: self._staging.lacking([item]) for item in self._items}
+        self._items = {item for item, count in lacking.items() if count}
+        require_space(self._staging.destination, min(left, sum(lacking.values())))

@@ -1,22 +1,23 @@
 """What of an unfinished download is already on the disk, so that a restarted container goes on from there.
 
 One JSON object per line beside the unfinished files: a *pin* says which edition of an object a file is made of, and
-every finished part adds a line. Lines count only while the machine has not rebooted since: what a process wrote
-survives its death in the page cache, but not the machine's.
+every finished part adds a line. Lines count only for the source that the first one names, and while the machine has
+not rebooted since: what a process wrote survives its death in the page cache, but not the machine's.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wellhead_storage.download.boot import boot_id
 from wellhead_storage.download.parts import PART_BYTES, Part
 from wellhead_storage.stores.interface import StoredObject
 
-_VERSION = 1
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_VERSION = 2
 
 
 @dataclass(slots=True)
@@ -44,22 +45,39 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self.files = _load(path)
+        self._source, self.files = _load(path)
 
-    def rewrite(self) -> None:
-        """Write the file anew with what is known."""
-        lines: list[object] = [{"journal": _VERSION, "boot": _boot()}]
+    def begin(self, source: str, items: Iterable[StoredObject]) -> None:
+        """Go on with these objects of a source; what is known of others, or of other editions, is forgotten.
+
+        Marks of two sources mean nothing to each other, but for checksums.
+        """
+        same = source == self._source
+        wanted = {item.name for item in items if self.matches(item) and (same or item.checksum)}
+        self.files = {name: progress for name, progress in self.files.items() if name in wanted}
+        self._source = source
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        lines: list[object] = [{"journal": _VERSION, "boot": boot_id(), "source": self._source}]
         for name, progress in self.files.items():
             lines.append({"pin": name, "of": progress.pin})
             lines += [{"done": name, "start": start} for start in sorted(progress.done)]
             if progress.verified:
                 lines.append({"verified": name})
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        fresh.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        fresh.replace(self._path)
 
     def matches(self, item: StoredObject) -> bool:
         """Whether what is on the disk is of this very edition; never for objects without any mark of theirs."""
         known = self.files.get(item.name)
         return known is not None and known.pin == pin_of(item) and any(known.pin[2:])
+
+    def remove(self) -> None:
+        """Leave nothing of the file."""
+        for path in (self._path, self._path.with_name(f"{self._path.name}.new")):
+            path.unlink(missing_ok=True)
 
     def add_pin(self, item: StoredObject) -> None:
         """The file starts over as this edition."""
@@ -87,12 +105,15 @@ def pin_of(item: StoredObject) -> list[object]:
     return [item.size, PART_BYTES, item.etag, item.version, checksum]
 
 
-def _load(path: Path) -> dict[str, Progress]:
-    files: dict[str, Progress] = {}
+def _load(path: Path) -> tuple[str, dict[str, Progress]]:
+    """The source, and its files."""
+    source, files = "", dict[str, Progress]()
     try:
         first, *lines = path.read_text().splitlines() or [""]
-        if json.loads(first) != {"journal": _VERSION, "boot": _boot()}:
-            return {}
+        head = json.loads(first)
+        source = head.pop("source")
+        if head != {"journal": _VERSION, "boot": boot_id()} or not isinstance(source, str):
+            return "", {}
         for line in map(json.loads, lines):
             if "pin" in line:
                 files[line["pin"]] = Progress(list(line["of"]))
@@ -100,14 +121,7 @@ def _load(path: Path) -> dict[str, Progress]:
                 files[line["done"]].done.add(line["start"])
             else:
                 files[line["verified"]].verified = True
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # The last line of a killed process may be half written; everything before it is true.
-        return files
-    return files
-
-
-def _boot() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
+        return source, files
+    return source, files

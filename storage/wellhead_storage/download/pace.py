@@ -16,13 +16,16 @@ class Pace:
     Args:
         most: transfers at a time when all is well.
         clock: seconds, monotonic.
+
+    Attributes:
+        clock: the same.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._limit = float(most)
         self._active = 0
-        self._clock = clock
+        self.clock = clock
         self._slowed = float("-inf")
         self._changed = threading.Condition()
 
@@ -32,15 +35,16 @@ class Pace:
         return int(self._limit)
 
     @contextmanager
-    def slot(self, check: Callable[[], None]) -> Iterator[None]:
-        """Wait for a place; `check` is called now and then, and may raise to give up."""
+    def slot(self, check: Callable[[], None]) -> Iterator[float]:
+        """Wait for a place, and say for how many seconds; `check` is called now and then, and may raise to give up."""
+        begin = self.clock()
         with self._changed:
             while self._active >= self.limit:
                 self._changed.wait(timeout=0.5)
                 check()
             self._active += 1
         try:
-            yield
+            yield self.clock() - begin
         finally:
             with self._changed:
                 self._active -= 1
@@ -49,8 +53,8 @@ class Pace:
     def slow_down(self) -> None:
         """The store refused or broke off: half as many."""
         with self._changed:
-            if self._clock() - self._slowed >= _ONCE:
-                self._slowed = self._clock()
+            if self.clock() - self._slowed >= _ONCE:
+                self._slowed = self.clock()
                 self._limit = max(1.0, self._limit / 2)
 
     def speed_up(self) -> None:

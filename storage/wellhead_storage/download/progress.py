@@ -27,8 +27,8 @@ class Meter(Protocol):
 
     every: float
 
-    def show(self, done: int) -> None:
-        """`done` bytes are there now."""
+    def show(self, done: int, total: int | None = None) -> None:
+        """`done` bytes are there now, of `total` where that has changed."""
 
     def close(self) -> None:
         """The transfer ended, well or not."""
@@ -54,7 +54,8 @@ class _Lines:
         self._label, self._total, self._already = label, total, already
         self._begin = time.monotonic()
 
-    def show(self, done: int) -> None:
+    def show(self, done: int, total: int | None = None) -> None:
+        self._total = self._total if total is None else total
         seconds = time.monotonic() - self._begin
         speed = (done - self._already) / seconds if seconds else 0.0
         left = (self._total - done) / speed if speed else None
@@ -102,17 +103,17 @@ class _Bars:
                     display.stop()
                     self._display = None
 
-        return _Bar(lambda done: display.update(task, completed=done), close)
+        return _Bar(lambda done, total: display.update(task, completed=done, total=total), close)
 
 
 class _Bar:
     every = _BAR_EVERY
 
-    def __init__(self, update: Callable[[int], None], close: Callable[[], None]) -> None:
+    def __init__(self, update: Callable[[int, int | None], None], close: Callable[[], None]) -> None:
         self._update, self._close = update, close
 
-    def show(self, done: int) -> None:
-        self._update(done)
+    def show(self, done: int, total: int | None = None) -> None:
+        self._update(done, total)
 
     def close(self) -> None:
         self._close()

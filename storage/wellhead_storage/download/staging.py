@@ -7,17 +7,20 @@ run left is taken up again (`journal.py`), and what an earlier run published and
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from wellhead_storage.download.allocating import allocate
 from wellhead_storage.download.journal import Journal
 from wellhead_storage.download.parts import Part, split
+from wellhead_storage.download.published import Published
 from wellhead_storage.download.writing import PartWriter
 from wellhead_storage.files import disk_errors, require_space
-from wellhead_storage.manifest import MANIFEST_NAME, Manifest, ManifestFile, parse_manifest
 from wellhead_storage.paths import FOLDER, safe_target
 from wellhead_storage.stores.interface import StoredObject
 
@@ -39,6 +42,7 @@ class Staging:
         resumed: bytes that an interrupted run had fetched.
         fetched: files fetched or being fetched.
         kept: files of an earlier run that stay as they are.
+        published: what an earlier run left in place.
     """
 
     def __init__(self, destination: Path) -> None:
@@ -47,7 +51,9 @@ class Staging:
         self._names: list[str] = []
         self._counting = threading.Lock()
         self._journal = Journal(destination / _JOURNAL)
-        self._published: dict[str, ManifestFile] = {}
+        self._source = ""
+        self._spoiled: set[str] = set()
+        self.published = Published(destination)
         self.received = 0
         self.resumed = 0
         self.fetched = 0
@@ -68,9 +74,28 @@ class Staging:
         with disk_errors(self.destination):
             self._partial.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.unpacked, ignore_errors=True)
-            self._journal.rewrite()
-            manifest = read_local_manifest(self.destination)
-        self._published = {file.name: file for file in manifest.files} if manifest else {}
+            self.published.open()
+
+    def begin(self, source: str, items: Iterable[StoredObject]) -> None:
+        """Say what is wanted, before anything of it is expected.
+
+        Unfinished files of other objects, editions and sources are removed: their room is reserved, and on a volume
+        that outlives its pods nobody else would ever free it.
+
+        Args:
+            source: public form of the URI that the objects are of.
+            items: its listing, as far as it is wanted.
+        """
+        self._source = source
+        with disk_errors(self.destination):
+            self._journal.begin(source, items)
+            for folder, _, names in os.walk(self._partial, topdown=False):
+                for path in (Path(folder, name) for name in names):
+                    if path.relative_to(self._partial).as_posix() not in self._journal.files:
+                        path.unlink()
+                with suppress(OSError):  # only if nothing else is in it
+                    Path(folder).rmdir()
+            self._partial.mkdir(parents=True, exist_ok=True)
 
     def expect(self, items: Iterable[StoredObject]) -> list[Part]:
         """Create the files, each with its final size, before parts arrive in any order.
@@ -85,8 +110,10 @@ class Staging:
         fresh: list[StoredObject] = []
         with disk_errors(self.destination):
             for item in items:
-                if self._in_place(item):
+                if self.published.holds(item, self._source):
                     self.kept.add(item.name)
+                    if self.published.doubts_name(item.name):
+                        missing.append(Part(item, item.size, 0))
                     continue
                 self._names.append(item.name)
                 self.fetched += 1
@@ -98,43 +125,50 @@ class Staging:
                 else:
                     missing += split([item])
                     fresh.append(item)
-            require_space(self.destination, min(self.lacking(missing), sum(part.length or 0 for part in missing)))
-            for item in fresh:
-                self.start_over(item)
+            unfinished = {part.item for part in missing if part.length != 0}
+            require_space(self.destination, min(self.lacking(unfinished), sum(part.length or 0 for part in missing)))
+        for item in fresh:
+            with disk_errors(self.destination, partial(self.lacking, unfinished)):
+                self._allocate(item)
         return missing
 
-    def lacking(self, parts: Iterable[Part]) -> int:
-        """Bytes of room that the files of these parts still need, beyond what the volume has reserved for them."""
-        paths = {part.item: safe_target(self._partial, part.item.name) for part in parts}
-        blocks = {item: path.stat().st_blocks * _BLOCK if path.is_file() else 0 for item, path in paths.items()}
-        return sum(max(0, item.size - reserved) for item, reserved in blocks.items())
+    def lacking(self, items: Iterable[StoredObject]) -> int:
+        """Bytes of room that these files still need, beyond what the volume has reserved for them."""
+        lacking = 0
+        for item in items:
+            path = safe_target(self._partial, item.name)
+            reserved = path.stat().st_blocks * _BLOCK if path.is_file() else 0
+            lacking += max(0, item.size - reserved)
+        return lacking
 
     def start_over(self, item: StoredObject) -> list[Part]:
-        """Begin a file afresh, and return all its parts."""
-        path = safe_target(self._partial, item.name)
-        with disk_errors(self.destination):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._journal.add_pin(item)  # first: no part may count as done in a file that is emptied
-            with path.open("wb") as file:
-                allocate(file.fileno(), item.size)
+        """Begin a file afresh, and return all its parts; one that was kept in its place gives its room up first."""
+        with disk_errors(self.destination, lambda: item.size):
+            with self._counting:
+                lost = item.name in self.kept
+                if lost:
+                    self.kept.remove(item.name)
+                    self._names.append(item.name)
+                    self.fetched += 1
+            if lost:
+                safe_target(self.destination, item.name).unlink(missing_ok=True)
+            self._allocate(item)
         return split([item])
+
+    def _allocate(self, item: StoredObject) -> None:
+        path = safe_target(self._partial, item.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._journal.add_pin(item)  # first: no part may count as done in a file that is emptied
+        with path.open("wb") as file:
+            allocate(file.fileno(), item.size)
+
+    def spoil(self, item: StoredObject) -> None:
+        """Nothing can go on from what is here of this object."""
+        self._spoiled.add(item.name)
 
     def _whole_size(self, item: StoredObject) -> bool:
         path = safe_target(self._partial, item.name)
         return item.ranged and path.is_file() and path.stat().st_size == item.size
-
-    def _in_place(self, item: StoredObject) -> bool:
-        """Published by an earlier run, of this edition, and untouched since."""
-        known = self._published.get(item.name)
-        return known is not None and is_edition(known, item) and self.untouched(known)
-
-    def untouched(self, file: ManifestFile) -> bool:
-        """Whether a published file is as it was: a cheap check, without reading it."""
-        path = safe_target(self.destination, file.name)
-        if path.is_symlink() or not path.is_file():
-            return False
-        found = path.stat()
-        return (found.st_size, found.st_mtime_ns) == (file.size, file.modified_ns)
 
     def add(self, name: str, data: bytes) -> None:
         """Stage a small file that was made here."""
@@ -216,53 +250,20 @@ class Staging:
     def abandon(self, *, resumable: bool) -> None:
         """Remove what is unpublished, unless a next run can go on from it; and our own folder, if it is empty."""
         shutil.rmtree(self.unpacked, ignore_errors=True)
-        if resumable and any(progress.done for progress in self._journal.files.values()):
+        for name in self._spoiled:
+            with suppress(OSError):
+                safe_target(self._partial, name).unlink()
+        if resumable and any(
+            progress.done for name, progress in self._journal.files.items() if name not in self._spoiled
+        ):
             return
         self._forget()
 
     def _forget(self) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)
         shutil.rmtree(self.unpacked, ignore_errors=True)
-        (self.destination / _JOURNAL).unlink(missing_ok=True)
+        self._journal.remove()
         try:
             self._partial.parent.rmdir()
         except OSError:
             return
-
-    def manifest_files(self, items: Iterable[StoredObject]) -> tuple[ManifestFile, ...]:
-        """What the published files are, for the manifest."""
-        found = []
-        for item in items:
-            status = safe_target(self.destination, item.name).stat()
-            found.append(record_of(item).model_copy(update={"size": status.st_size, "modified_ns": status.st_mtime_ns}))
-        return tuple(found)
-
-
-def record_of(item: StoredObject) -> ManifestFile:
-    """What identifies an edition of an object, for the manifest."""
-    return ManifestFile(
-        name=item.name,
-        size=item.size,
-        etag=item.etag,
-        version=item.version,
-        checksum=str(item.checksum) if item.checksum else None,
-    )
-
-
-def is_edition(known: ManifestFile, item: StoredObject) -> bool:
-    """Whether a file is a copy of this edition of an object: of its size, and with no mark that differs."""
-    checksum = str(item.checksum) if item.checksum else None
-    marks = [(known.etag, item.etag), (known.version, item.version), (known.checksum, checksum)]
-    return (
-        known.size == item.size
-        and all(there == here for there, here in marks if there and here)
-        and any(there and here for there, here in marks)
-    )
-
-
-def read_local_manifest(destination: Path) -> Manifest | None:
-    """The manifest of a model folder, or None where there is none that can be read."""
-    try:
-        return parse_manifest((destination / MANIFEST_NAME).read_bytes())
-    except OSError:
-        return None

@@ -33,7 +33,7 @@ class AzureFolder(ObstoreFolder):
     def __init__(
         self, uri: StorageUri, store: AzureStore, prefix: str, credentials: AzureCredentials, settings: Settings
     ) -> None:
-        super().__init__(uri, store, prefix)
+        super().__init__(uri, store, prefix, settings)
         self._signer, self._credentials, self._timeout = store, credentials, settings.stall_timeout
         self._heads = Heads(uri.location, settings)
 

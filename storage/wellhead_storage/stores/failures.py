@@ -34,6 +34,7 @@ _BAD_KEY = re.compile(r'(?:Path|path segment) "(?P<key>[^"]*)"')
 _SIGNING_IN = "MicrosoftAzure error: Error performing token request"
 _SIGN_IN_CODE = re.compile(r"AADSTS\d+")
 
+_BROKEN_OFF = "HTTP error"
 _OTHER_RANGE = re.compile(r"Requested \S+, got \S+")
 
 _KEY_REASONS = {
@@ -55,13 +56,14 @@ _WHAT_TO_CHECK = {
     "(for streaming Storage Legacy Bucket Reader, too).",
     "az": "Check the secret on the service account, and that it may list and read the container.",
 }
+# mark in the text, reason, hint, whether it lasts
 _DETAILS = (
-    ("dns error", "its host name cannot be resolved", "Check the endpoint's host name."),
-    ("connection refused", "it refuses connections", "Check the endpoint's port and that the store runs."),
-    ("certificate", "its TLS certificate is not trusted", "Name the store's CA bundle in the secret."),
-    ("invalidcontenttype", "it does not speak TLS", "Use an http:// endpoint, or S3_USE_HTTPS=0."),
-    ("operation timed out", "it does not answer in time", "Check the network policy and the endpoint."),
-    ("timedout", "it does not answer in time", "Check the network policy and the endpoint."),
+    ("dns error", "its host name cannot be resolved", "Check the endpoint's host name.", True),
+    ("connection refused", "it refuses connections", "Check the endpoint's port and that the store runs.", True),
+    ("certificate", "its TLS certificate is not trusted", "Name the store's CA bundle in the secret.", True),
+    ("invalidcontenttype", "it does not speak TLS", "Use an http:// endpoint, or S3_USE_HTTPS=0.", True),
+    ("operation timed out", "it does not answer in time", "Check the network policy and the endpoint.", False),
+    ("timedout", "it does not answer in time", "Check the network policy and the endpoint.", False),
 )
 
 
@@ -80,9 +82,7 @@ def explain(error: Exception, location: str) -> WellheadError:
         # The rest of its text may show parts of the key.
         return InvalidConfiguration(f"The key for {location} is not one.", "Correct the secret on the service account.")
     if isinstance(error, PreconditionError) or status == 412:
-        return IntegrityError(
-            f"{location} was replaced while it was being read.", "Start again once the upload is finished."
-        )
+        return replaced(location)
     if isinstance(error, (NotFoundError, FileNotFoundError)) or status == 404:
         return ObjectNotFound(f"{location} does not exist.", "Check the path; names are case-sensitive.")
     refused = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or (
@@ -94,11 +94,13 @@ def explain(error: Exception, location: str) -> WellheadError:
         return IntegrityError(
             f"{location} came as another range than the one asked for.",
             "Check the proxy or cache in front of the store.",
+            passing=True,
         )
     if "Received non-partial response" in text:
         return IntegrityError(
             f"{location} came whole where a part was asked for.",
             "Use a store that serves ranges, or check the proxy or cache in front of it.",
+            passing=True,
         )
     if "error following redirect" in text:  # more than ten of them
         return InvalidConfiguration(
@@ -121,6 +123,13 @@ def explain(error: Exception, location: str) -> WellheadError:
     if "illegal character" in text or "empty path segment" in text or "Could not parse path" in text:
         return unusable_key(location, _BAD_KEY.search(text))
     return _unavailable(location, text, status, code)
+
+
+def replaced(location: str) -> IntegrityError:
+    """For an object that is of another edition than the one that was listed."""
+    return IntegrityError(
+        f"{location} was replaced while it was being read.", "Start again once the upload is finished."
+    )
 
 
 def unusable_key(location: str, match: re.Match[str] | None = None, key: str = "") -> IntegrityError:
@@ -158,13 +167,17 @@ def _unavailable(location: str, text: str, status: int, code: str) -> StoreUnava
             "Try again later, or look at the store's own log.",
         )
     low = text.lower()
-    for mark, reason, hint in _DETAILS:
+    for mark, reason, hint, lasting in _DETAILS:
         if mark in low:
             # The user may never have typed the endpoint: it can come from KServe's ConfigMap.
             at = f" at {endpoint[1]}" if (endpoint := _ENDPOINT.search(text)) else ""
-            return StoreUnavailable(f"The store of {location} cannot be reached{at}: {reason}.", hint)
+            return StoreUnavailable(f"The store of {location} cannot be reached{at}: {reason}.", hint, lasting=lasting)
     first = text.splitlines()[0] if text else "no reason given"
-    return StoreUnavailable(f"The store of {location} cannot be read: {first[:300]}.", "Check endpoint and network.")
+    return StoreUnavailable(
+        f"The store of {location} cannot be read: {first[:300]}.",
+        "Check endpoint and network.",
+        lasting=_BROKEN_OFF not in text,  # the client's own: no request was made, or no sense in the answer
+    )
 
 
 CLIENT_ERRORS = (BaseError, OSError, ValueError)

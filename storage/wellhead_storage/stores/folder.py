@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import obstore
 
 from wellhead_storage.errors import IntegrityError
-from wellhead_storage.stores.failures import CLIENT_ERRORS, explain
+from wellhead_storage.retrying import persist
+from wellhead_storage.settings import Settings
+from wellhead_storage.stores.failures import CLIENT_ERRORS, explain, replaced
 from wellhead_storage.stores.interface import Checksum, StoredObject
 from wellhead_storage.uri import StorageUri
 
@@ -38,10 +40,12 @@ class ObstoreFolder:
         uri: what to call it in messages.
         store: an obstore store for the bucket.
         prefix: the folder's key without slashes at its ends; empty for the whole bucket.
+        settings: how long a failing listing is tried again; None is for folders of this machine.
     """
 
-    def __init__(self, uri: StorageUri, store: ObjectStore, prefix: str) -> None:
+    def __init__(self, uri: StorageUri, store: ObjectStore, prefix: str, settings: Settings | None = None) -> None:
         self.uri = uri
+        self._settings = settings
         self._store = store
         self._prefix = prefix
         options = getattr(store, "client_options", None) or {}
@@ -55,6 +59,9 @@ class ObstoreFolder:
 
     def objects(self) -> list[StoredObject]:
         """See `Store.objects`. obstore's prefix ends at a slash: `models/llama` never lists `models/llama-2/`."""
+        return persist(self._list, self._settings, first=True) if self._settings else self._list()
+
+    def _list(self) -> list[StoredObject]:
         try:
             found = [
                 listed(self._relative(meta["path"]), meta)
@@ -89,8 +96,12 @@ class ObstoreFolder:
             if item.etag:
                 options["if_match"] = item.etag
             answer = obstore.get(self._store, self._key(item.name), options=options)  # type: ignore[arg-type]
+            if not _is_edition(item, answer.meta):  # not every gateway or cache knows If-Match
+                raise replaced(self.uri.child(item.name))
             for chunk in answer.stream(min_chunk_size=self._chunk):
                 got += len(chunk)
+                if got > end - start:
+                    break
                 yield chunk
         except CLIENT_ERRORS as error:
             raise explain(error, self.uri.child(item.name)) from error
@@ -98,6 +109,7 @@ class ObstoreFolder:
             raise IntegrityError(
                 f"{self.uri.child(item.name)} gave {got:,} bytes where {end - start:,} were asked for.",
                 "Upload it again, or check the proxy in front of the store.",
+                passing=True,
             )
 
     def read(self, item: StoredObject, start: int = 0, length: int | None = None) -> bytes:
@@ -121,3 +133,9 @@ class ObstoreFolder:
         if self._single:
             return self._prefix
         return f"{self._prefix}/{name}" if self._prefix else name
+
+
+def _is_edition(item: StoredObject, meta: ObjectMeta) -> bool:
+    """Whether an answer is of the object that was listed; proxies that compress make ETags weak, lists lack quotes."""
+    listed_as, came_as = ((etag or "").removeprefix("W/").strip('"') for etag in (item.etag, meta["e_tag"]))
+    return meta["size"] == item.size and (not listed_as or not came_as or listed_as == came_as)

@@ -41,7 +41,7 @@ class GcsFolder(ObstoreFolder):
         bearer: Bearer | None,
         settings: Settings,
     ) -> None:
-        super().__init__(uri, store, prefix)
+        super().__init__(uri, store, prefix, settings)
         self._link, self._bearer, self._timeout = link, bearer, settings.stall_timeout
         self._heads = Heads(uri.location, settings)
         self._base = link.endpoint_url or _GOOGLE

@@ -26,7 +26,7 @@ _TRIES = 3
 def metadata_token(settings: Settings) -> Token | None:
     """An access token of the ambient identity; None where there is none, outside Google's cloud for example."""
     try:
-        return persist(_ask, settings, _TRIES)
+        return persist(_ask, settings, tries=_TRIES)
     except StoreUnavailable as error:
         log.debug("%s", error.problem)
         return None

@@ -66,7 +66,7 @@ class Heads:
         Raises:
             StoreUnavailable: there is none.
         """
-        return persist(partial(self._once, request), self._settings, _TRIES)
+        return persist(partial(self._once, request), self._settings, tries=_TRIES)
 
     def give_up(self, why: str) -> None:
         """Ask no more."""

@@ -44,7 +44,7 @@ class HttpFile:
 
     def objects(self) -> list[StoredObject]:
         """See `Store.objects`: the one file."""
-        return [persist(self._look, self._settings)]
+        return [persist(self._look, self._settings, first=True)]
 
     def stream(self, item: StoredObject, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """See `Store.stream`."""

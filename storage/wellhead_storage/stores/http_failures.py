@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+
 from wellhead_storage.errors import AccessDenied, IntegrityError, ObjectNotFound, StoreUnavailable, WellheadError
 from wellhead_storage.uri import StorageUri
 
@@ -36,16 +39,25 @@ def unreachable(error: Exception, uri: StorageUri) -> StoreUnavailable:
     """For what httpx2 raises when no answer, or not all of it, comes."""
     import httpx2
 
-    text, reason = str(error), "it broke the connection off"
+    text, reason, lasting = str(error), "it broke the connection off", False
     if isinstance(error, httpx2.TimeoutException):
         reason = "it does not answer in time"
     elif isinstance(error, httpx2.ConnectError) and "certificate" in text.lower():
-        reason = "its TLS certificate is not trusted"
+        reason, lasting = "its TLS certificate is not trusted", True
     elif isinstance(error, httpx2.ConnectError):
-        reason = "it cannot be reached"
+        reason, lasting = "it cannot be reached", _nobody_is_there(error)
     elif isinstance(error, httpx2.DecodingError):
         reason = "its answer is garbled"
     return StoreUnavailable(
         f"{uri.location} does not come from {uri.container}: {reason}.",
         "Check the host name, the network, and the CA bundle.",
+        lasting=lasting,
     )
+
+
+def _nobody_is_there(error: BaseException) -> bool:
+    """The host name is unknown, the port closed, or no TLS spoken; httpx2 keeps the system's own error as cause."""
+    cause = error.__cause__ or error.__context__
+    if cause is None:
+        return False
+    return isinstance(cause, socket.gaierror | ConnectionRefusedError | ssl.SSLError) or _nobody_is_there(cause)

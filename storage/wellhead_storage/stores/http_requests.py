@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from wellhead_storage.credentials.http import WebAccess
-from wellhead_storage.errors import InvalidUri, StoreUnavailable
+from wellhead_storage.errors import InvalidConfiguration, InvalidUri
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.client import web_client
 from wellhead_storage.stores.http_failures import unreachable
@@ -44,7 +44,8 @@ class WebRequests:
         """The answer to the URL itself. Its body is not read yet, and closing it is the caller's affair.
 
         Raises:
-            StoreUnavailable: no answer, or redirects in a circle.
+            StoreUnavailable: no answer.
+            InvalidConfiguration: redirects in a circle.
             InvalidUri: a redirect that is not followed.
         """
         import httpx2
@@ -62,7 +63,7 @@ class WebRequests:
             raise unreachable(error, self._uri) from None  # its text may hold a signed URL
         except (httpx2.InvalidURL, ValueError):
             raise InvalidUri(f"{self._uri.location} leads to an address that is none.", "Check the URL.") from None
-        raise StoreUnavailable(
+        raise InvalidConfiguration(
             f"{self._uri.location} redirects in a circle.", "Check the URL, and the proxy in front of the server."
         )
 

@@ -34,7 +34,7 @@ class S3Folder(ObstoreFolder):
     def __init__(
         self, uri: StorageUri, store: S3Store, prefix: str, credentials: S3Credentials, settings: Settings
     ) -> None:
-        super().__init__(uri, store, prefix)
+        super().__init__(uri, store, prefix, settings)
         self._signer, self._link, self._timeout = store, credentials.connection, settings.stall_timeout
         self._heads = Heads(uri.location, settings)
         self._requests = ChecksumRequests(credentials, self._heads, settings.stall_timeout)
