@@ -46,6 +46,7 @@ STREAMABLE: frozenset[Kind] = frozenset({"s3", "gs", "az"})
 _SIGNED_QUERIES: frozenset[Kind] = frozenset({"http", "delegated"})  # a web address carries its signature there
 _SIGNATURES = {"sig", "x-amz-signature", "x-goog-signature"}  # of Azure, S3 and GCS; they are credentials
 
+_PLACEHOLDER = "<scheme-placeholder>://"  # as it stands, in storage-initializer-sourceuri (kserve.md 4.4)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 _AZURE_HOST = re.compile(r"[a-z0-9-]{3,24}\.blob\.[a-z0-9.-]+", re.IGNORECASE)
 # What kserve_storage takes for Azure Files; other clouds' hosts are plain HTTP to it, and so to us.
@@ -158,6 +159,13 @@ def _parse(text: str) -> StorageUri:
     text = text.strip()
     if text.startswith("/"):
         return _file(text)
+    if text.startswith(_PLACEHOLDER):
+        path = text.removeprefix(_PLACEHOLDER)
+        raise InvalidUri(
+            f"{text!r} is what KServe notes for `storage.path` in an annotation, and no model URI.",
+            f"Write s3://bucket/{path}, with the bucket of that storage.key; KServe puts both into the init "
+            "container's arguments itself.",
+        )
     match = _SCHEME.fullmatch(text)
     if not match:
         raise InvalidUri(
