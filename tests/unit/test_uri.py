@@ -355,7 +355,7 @@ def test_unknown_schemes_list_the_known_ones() -> None:
 @pytest.mark.parametrize("wrapper", ["", "runai_streamer://"])
 def test_the_placeholder_in_kserves_annotation_is_explained(wrapper: str) -> None:
     """The annotation of a pod with `storage.path` holds it, where others hold the model's URI."""
-    with pytest.raises(InvalidUri, match="what KServe notes for `storage.path` in an annotation") as caught:
+    with pytest.raises(InvalidUri, match=r"what KServe notes for `storage\.path` in an annotation") as caught:
         parse(f"{wrapper}<scheme-placeholder>://llama/7b")
     assert "s3://bucket/llama/7b" in caught.value.hint
 
