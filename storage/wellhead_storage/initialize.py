@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from functools import partial
@@ -13,6 +15,8 @@ from wellhead_storage.errors import InvalidConfiguration, WellheadError
 from wellhead_storage.plan import Plan
 from wellhead_storage.prepare import prepare
 from wellhead_storage.settings import Settings
+
+_TIDYING = 3.0  # seconds for the pairs that did not fail; a store that says nothing may hold one up much longer
 
 
 def initialize(pairs: list[tuple[str, Path]], settings: Settings, environment: Mapping[str, str]) -> list[Plan | None]:
@@ -45,6 +49,7 @@ def _side_by_side(
     pairs: list[tuple[str, Path]], transfer: Transfer, settings: Settings, environment: Mapping[str, str]
 ) -> list[Plan | None]:
     failures: list[WellheadError] = []
+    ended = threading.Semaphore(0)
 
     def one(source: str, destination: Path) -> Plan | None:
         try:
@@ -56,9 +61,17 @@ def _side_by_side(
         finally:
             if failures:
                 transfer.abandon()
+            ended.release()
 
     try:
         return Workers(len(pairs)).run(partial(one, *pair) for pair in pairs)
-    except (Stopped, CancelledError):
-        # A pair that was stopped may be noticed before the one that stopped it.
-        raise failures[0] from None
+    except BaseException as error:
+        transfer.abandon()
+        # The process is about to end: not in the middle of a publication, nor with locks and scraps left behind.
+        deadline = time.monotonic() + _TIDYING
+        for _ in pairs:
+            ended.acquire(timeout=max(0, deadline - time.monotonic()))
+        if isinstance(error, Stopped | CancelledError):
+            # A pair that was stopped may be noticed before the one that stopped it.
+            raise failures[0] from None
+        raise

@@ -47,6 +47,7 @@ STREAMABLE: frozenset[Kind] = frozenset({"s3", "gs", "az"})
 _SIGNED_QUERIES: frozenset[Kind] = frozenset({"http", "delegated"})  # a web address carries its signature there
 _SIGNATURES = {"sig", "x-amz-signature", "x-goog-signature"}  # of Azure, S3 and GCS; they are credentials
 
+_PLACEHOLDER = "<scheme-placeholder>://"  # as it stands, in storage-initializer-sourceuri (kserve.md 4.4)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 # KServe allows a user name in front of a Git host; access tokens, often put there, must not get into plans and logs.
 _GIT_USER = re.compile(r"(?!gh[a-z]_|github_pat_|gl[a-z]+-|hf_)[A-Za-z0-9._-]{1,39}")
@@ -156,6 +157,13 @@ def _parse(text: str) -> StorageUri:
     text = text.strip()
     if text.startswith("/"):
         return _file(text)
+    if text.startswith(_PLACEHOLDER):
+        path = text.removeprefix(_PLACEHOLDER)
+        raise InvalidUri(
+            f"{text!r} is what KServe notes for `storage.path` in an annotation, and no model URI.",
+            f"Write s3://bucket/{path}, with the bucket of that storage.key; KServe puts both into the init "
+            "container's arguments itself.",
+        )
     match = _SCHEME.fullmatch(text)
     if not match:
         raise InvalidUri(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,7 +12,10 @@ import pytest
 
 from tests.storage.pod import assert_refused
 from tests.support.fake_registry import DATA, FakeRegistry, fake_registry
+from wellhead_storage import retrying
 from wellhead_storage.errors import AccessDenied, InvalidConfiguration, InvalidUri, ObjectNotFound, StoreUnavailable
+from wellhead_storage.registry import resolve as resolving
+from wellhead_storage.registry.address import Address
 from wellhead_storage.registry.resolve import Resolved, resolve_model
 from wellhead_storage.settings import Settings
 from wellhead_storage.uri import parse
@@ -182,6 +186,80 @@ def test_a_database_that_does_not_start_is_named(registry: FakeRegistry) -> None
     assert caught.value.exit_code == 16
 
 
+# Two parts may mean model and version, or host and model. ---------------------------------------------------------
+
+NOBODY = "127.0.0.1:9"
+SECONDS = 3.0
+
+
+def test_a_database_is_waited_for_at_the_host_in_the_uri(registry: FakeRegistry) -> None:
+    registry.failures = [(503, "database not ready")] * 4  # some three seconds
+    assert resolved(registry, f"{registry.host}/llama", MODEL_REGISTRY_BASE_URL=NOBODY) == "s3://models/llama/v2"
+
+
+def test_a_database_is_waited_for_behind_a_host_that_is_none(registry: FakeRegistry) -> None:
+    registry.add(NOBODY, "v1", "s3://models/odd")
+    registry.failures = [(503, "database not ready")] * 4
+    assert resolved(registry, f"{NOBODY}/v1") == "s3://models/odd"
+
+
+def test_a_database_that_starts_is_not_given_up_for_the_other_reading(registry: FakeRegistry) -> None:
+    with fake_registry() as other:
+        other.add(registry.host, "llama", "s3://models/wrong")
+        registry.failures = [(503, "database not ready")] * 2
+        found = resolved(registry, f"{registry.host}/llama", MODEL_REGISTRY_BASE_URL=other.host)
+        assert (found, other.asked) == ("s3://models/llama/v2", [])
+
+
+def test_a_host_in_the_uri_that_is_not_there_yet() -> None:
+    with fake_registry(closed=SECONDS) as late:
+        late.load()
+        assert resolved(late, f"{late.host}/llama", MODEL_REGISTRY_BASE_URL=NOBODY) == "s3://models/llama/v2"
+
+
+def test_a_host_in_the_uri_that_is_not_there_yet_while_the_configured_one_knows_no_such_model(
+    registry: FakeRegistry,
+) -> None:
+    with fake_registry(closed=SECONDS) as late:
+        late.load()
+        variables = {"MODEL_REGISTRY_BASE_URL": registry.host}
+        assert resolved(late, f"{late.host}/llama", **variables) == "s3://models/llama/v2"
+
+
+def test_a_configured_registry_that_is_not_there_yet() -> None:
+    with fake_registry(closed=SECONDS) as late:
+        late.add(NOBODY, "v1", "s3://models/odd")
+        assert resolved(late, f"{NOBODY}/v1") == "s3://models/odd"
+
+
+def test_a_configured_registry_that_is_not_there_yet_behind_a_host_that_is_no_registry(
+    registry: FakeRegistry,
+) -> None:
+    registry.api = "v7"
+    with fake_registry(closed=SECONDS) as late:
+        late.add(registry.host, "v1", "s3://models/odd")
+        assert resolved(late, f"{registry.host}/v1") == "s3://models/odd"
+
+
+def test_a_model_that_the_likelier_registry_does_not_have_is_not_waited_for(
+    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`llama/v1` where `llama` happens to be a host, too."""
+    readings = [Address(registry.url, "absent", "v1"), Address(f"http://{NOBODY}", "v1", None, configured=False)]
+    monkeypatch.setattr(resolving, "read_address", lambda *_: readings)
+    monkeypatch.setattr(retrying, "_tell", lambda details: pytest.fail(f"waited: {details}"))
+    with pytest.raises(ObjectNotFound, match="has no model 'absent'"):
+        resolve(registry, "absent/v1")
+
+
+def test_all_readings_together_are_waited_for_no_longer_than_one() -> None:
+    begin = time.monotonic()
+    settings = Settings(connect_timeout=5, retry_timeout=2)
+    with pytest.raises(StoreUnavailable, match=r"http://127\.0\.0\.1:9 cannot be asked"):
+        resolve(FakeRegistry(f"http://{NOBODY}"), "127.0.0.1:9/llama", settings)
+    assert 1 < time.monotonic() - begin < 5
+
+
 @pytest.mark.parametrize(("status", "tokened"), [(401, False), (403, False), (401, True)])
 def test_a_proxy_that_refuses(registry: FakeRegistry, status: int, tokened: bool) -> None:
     registry.failures = [(status, "Unauthorized\n")]
@@ -193,6 +271,35 @@ def test_a_proxy_that_refuses(registry: FakeRegistry, status: int, tokened: bool
     assert "s3cret-token" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "location", "target"),
+    [
+        (302, "https://login.example/oauth/start?state=s3cret-state", "https://login.example"),
+        (301, "https://hub.example:8443/api/model_registry", "https://hub.example:8443"),
+        (307, "//user:s3cret-word@hub.example/x", "http://hub.example"),
+        (302, "http://[", "an address that is none"),
+    ],
+)
+def test_a_redirect_is_a_login_or_the_way_to_https(
+    registry: FakeRegistry, status: int, location: str, target: str
+) -> None:
+    registry.redirect = (status, location)
+    with pytest.raises(AccessDenied) as caught:
+        resolve(registry, "llama")
+    assert caught.value.problem == (
+        f"The Model Registry at {registry.url} redirects to {target}: a login, or https is wanted."
+    )
+    assert "MODEL_REGISTRY_SCHEME" in caught.value.hint
+    assert "MODEL_REGISTRY_TOKEN" in caught.value.hint
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_login_of_its_own_host(registry: FakeRegistry) -> None:
+    registry.redirect = (302, "/oauth/start")
+    with pytest.raises(AccessDenied, match=f"redirects to {registry.url}: a login"):
+        resolve(registry, "llama")
+
+
 def test_a_login_page_is_no_answer(registry: FakeRegistry) -> None:
     registry.failures = [(200, "<html>Sign in</html>")]
     with pytest.raises(AccessDenied, match="sends no registry's answer"):
@@ -202,7 +309,8 @@ def test_a_login_page_is_no_answer(registry: FakeRegistry) -> None:
 def test_what_is_no_registry(registry: FakeRegistry) -> None:
     registry.api = "v7"
     with pytest.raises(StoreUnavailable, match="is no Model Registry"):
-        resolve(registry, "llama", AT_ONCE)
+        resolve(registry, "llama")
+    assert len(registry.asked) == 2, "each version of the API once: waiting would not make it a registry"
 
 
 def test_nobody_there() -> None:
@@ -217,7 +325,7 @@ def test_a_token_goes_to_the_configured_registry_alone(registry: FakeRegistry, t
     file.write_text("s3cret-token\n")
     assert resolved(registry, "llama", MODEL_REGISTRY_TOKEN_FILE=str(file)) == "s3://models/llama/v2"
     registry.asked.clear()
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDenied, match=f"The token is sent only to .* set that to {registry.host}"):
         resolve(
             registry,
             f"{registry.host}/llama/v1",
@@ -240,6 +348,10 @@ def test_a_ca_bundle_that_is_not_there(registry: FakeRegistry) -> None:
 def test_the_storage_key_of_an_artifact(registry: FakeRegistry) -> None:
     config = json.dumps({"type": "s3", "bucket": "models"})
     assert resolved(registry, "kinds/storage-key-only", STORAGE_CONFIG=config) == "s3://models/llama/v1"
+    override = json.dumps({"bucket": "others"})
+    assert resolved(registry, "kinds/storage-key-only", STORAGE_CONFIG=config, STORAGE_OVERRIDE_CONFIG=override) == (
+        "s3://others/llama/v1"
+    )
     with pytest.raises(InvalidConfiguration, match="its storage key 'my-storage-secret' is not here"):
         resolve(registry, "kinds/storage-key-only")
 

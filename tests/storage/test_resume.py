@@ -127,19 +127,3 @@ def test_two_initializers_on_one_folder_fetch_one_model(
     assert pod.files == model.files
     assert weights_fetched(proxy) <= SHARDS * (SHARD_BYTES + 4096)
     assert sum("another initializer is at work" in outcome.stderr for outcome in outcomes) == 1
-
-
-def test_several_pairs_share_one_budget_of_connections(
-    pod: Pod, store: SeaweedFS, model: Model, proxy: CountingProxy
-) -> None:
-    others = [Model(store, f"{model.prefix}-{number}", model.original).upload() for number in range(3)]
-    proxy.per_connection_rate = 16 * MIB
-    pairs = [part for other in others for part in (other.uri, pod.folder / other.prefix)]
-    outcome = pod.init(model.uri, pod.destination, *pairs)
-    assert outcome.exit_code == 0, outcome.stderr
-    assert pod.files == model.files
-    large = [request for request in proxy.requests if request.body_bytes > 64 << 10]
-    assert len(large) == 4 * SHARDS
-    assert {request.path.split("/")[2] for request in large} == {each.prefix for each in (model, *others)}
-    most = max(sum(other.started <= each.started < other.finished for other in large) for each in large)
-    assert most <= 4, "two, and two that the proxy has not seen ending yet; four budgets would make eight"

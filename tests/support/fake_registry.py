@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +40,7 @@ class FakeRegistry:
         api: the API version that it serves.
         token: without this bearer token a proxy answers 401, if it is set.
         failures: statuses and plain texts of the next answers.
+        redirect: status and Location of all answers, if it is set.
         gone: the other API version answers 410 instead of 404.
         asked: path, query and authorization of every request.
     """
@@ -50,6 +52,7 @@ class FakeRegistry:
     api: str = "v1alpha3"
     token: str = ""
     failures: list[tuple[int, str]] = field(default_factory=list)
+    redirect: tuple[int, str] | None = None
     gone: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
 
@@ -149,20 +152,30 @@ def _page(rows: list[Row], query: dict[str, str]) -> Row:
 
 
 @contextmanager
-def fake_registry() -> Iterator[FakeRegistry]:
-    """Run one until the block ends."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+def fake_registry(closed: float = 0) -> Iterator[FakeRegistry]:
+    """Run one until the block ends; for the first `closed` seconds its port refuses connections."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler, bind_and_activate=False) as server:
         server.daemon_threads = True
         server.block_on_close = False
+        server.server_bind()
         registry = FakeRegistry(f"http://127.0.0.1:{server.server_port}")
         server.registry = registry  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        if not closed:
+            server.server_activate()
+        thread = threading.Thread(target=_serve, args=(server, closed), daemon=True)
         thread.start()
         try:
             yield registry
         finally:
             server.shutdown()
             thread.join(5)
+
+
+def _serve(server: ThreadingHTTPServer, closed: float) -> None:
+    if closed:
+        time.sleep(closed)
+        server.server_activate()
+    server.serve_forever(0.05)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -179,7 +192,10 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(target.query, keep_blank_values=True).items()}
         status: int
         body: Row | str
-        if registry.failures:
+        location = ""
+        if registry.redirect:
+            (status, location), body = registry.redirect, ""
+        elif registry.failures:
             status, body = registry.failures.pop(0)
         elif registry.token and authorization != f"Bearer {registry.token}":
             status, body = 401, "Unauthorized\n"
@@ -189,5 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", "text/plain" if isinstance(body, str) else "application/json")
         self.send_header("content-length", str(len(raw)))
+        if location:
+            self.send_header("location", location)
         self.end_headers()
         self.wfile.write(raw)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,7 @@ import pytest
 from tests.support.checkpoint import tiny_checkpoint
 from tests.support.expect import a
 from tests.unit.memory_store import MemoryStore, of_folder
+from wellhead_storage import initialize as initializing
 from wellhead_storage import source as module
 from wellhead_storage.credentials.s3 import S3Connection, S3Secret, s3_credentials
 from wellhead_storage.credentials.seal import unseal
@@ -337,6 +340,25 @@ def test_the_failing_one_of_several_is_named(made: Prepare, tmp_path: Path) -> N
     with pytest.raises(ObjectNotFound) as caught:
         initialize(pairs[:1], read_settings(environment), environment)
     assert not caught.value.problem.startswith("For "), "a single one needs no name"
+
+
+def test_one_that_is_being_published_while_another_fails_is_not_cut_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    failed, published = threading.Event(), []
+
+    def prepare(source: str, destination: Path, *_: object) -> None:
+        if source == "failing":
+            failed.set()
+            raise ObjectNotFound("It is not there.")
+        failed.wait(10)
+        time.sleep(0.5)
+        published.append(destination)
+
+    monkeypatch.setattr(initializing, "prepare", prepare)
+    with pytest.raises(ObjectNotFound, match=f"For {tmp_path}/b: It is not there"):
+        initialize([("whole", tmp_path / "a"), ("failing", tmp_path / "b")], read_settings({}), {})
+    assert published == [tmp_path / "a"]
 
 
 def test_one_folder_for_two_models_is_refused(made: Prepare, tmp_path: Path) -> None:

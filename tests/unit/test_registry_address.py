@@ -84,7 +84,34 @@ def test_a_model_of_a_dotted_name_that_is_no_host() -> None:
 def test_a_namespace(text: str, base: str, version: str | None) -> None:
     """The stock initializer takes the host for the model where three parts and a namespace are given."""
     [address] = readings(f"model-registry://{text}")
-    assert (address.base, address.model, address.version) == (base, "llama", version)
+    assert address == Address(base, "llama", version, configured=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "configured"),
+    [
+        ("llama", True),
+        ("hub.mlops.svc.cluster.local:8080/llama/v1", True),
+        ("llama?namespace=mlops", True),
+        ("llama/v1?namespace=mlops", True),
+        ("hub/llama/v1?namespace=mlops", True),
+        ("evil/llama/v1?namespace=attacker", False),
+        ("evil/llama/v1?namespace=mlops", False),
+        ("llama?namespace=attacker", False),
+        ("llama/v1?namespace=attacker", False),
+        ("hub/llama/v1?namespace=attacker", False),
+        ("hub.mlops.svc.cluster.local/llama/v1", False),
+        ("hub.mlops.svc.cluster.local:8081/llama/v1", False),
+    ],
+)
+def test_only_the_host_and_port_that_the_variables_name_are_configured(text: str, configured: bool) -> None:
+    """To all others no token is sent, whichever way the URI names them."""
+    variables = {
+        "MODEL_REGISTRY_BASE_URL": "https://hub.mlops.svc.cluster.local:8080/registry",
+        "MODEL_REGISTRY_SERVICE_NAME": "hub",
+    }
+    [address] = readings(f"model-registry://{text}", variables)
+    assert address.configured is configured
 
 
 def test_the_parts_of_a_namespaced_address_can_be_set() -> None:

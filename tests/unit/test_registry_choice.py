@@ -74,9 +74,30 @@ def test_the_bucket_of_the_storage_config_secret(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "environment",
-    [{}, {"STORAGE_CONFIG": "no JSON"}, {"STORAGE_CONFIG": "[]"}, config(type="gs", bucket="b"), config(type="s3")],
+    ("stored", "parameters", "bucket"),
+    [
+        ({"type": "s3"}, {"bucket": "mine"}, "mine"),
+        ({"type": "s3", "bucket": "models"}, {"bucket": "mine"}, "mine"),
+        ({"type": "s3", "bucket": "models"}, {"region": "eu-west-3"}, "models"),
+        ({"bucket": "models"}, {"type": "s3"}, "models"),
+    ],
 )
+def test_the_parameters_of_the_inference_service_win_over_the_secret(
+    stored: dict[str, str], parameters: dict[str, str], bucket: str
+) -> None:
+    environment = config(**stored) | {"STORAGE_OVERRIDE_CONFIG": json.dumps(parameters)}
+    assert location_of(artifact(storagePath="llama"), environment) == f"s3://{bucket}/llama"
+
+
+@pytest.mark.parametrize("text", ["no JSON, s3cret", '["s3cret"]'])
+@pytest.mark.parametrize("name", ["STORAGE_CONFIG", "STORAGE_OVERRIDE_CONFIG"])
+def test_what_is_no_json_is_named_and_not_shown(name: str, text: str) -> None:
+    with pytest.raises(InvalidConfiguration, match=f"{name} is not a JSON object") as caught:
+        location_of(artifact(storagePath="llama"), config(type="s3", bucket="models") | {name: text})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("environment", [{}, config(type="gs", bucket="b"), config(type="s3")])
 def test_a_storage_key_that_is_not_here_is_named(environment: dict[str, str]) -> None:
     found = artifact(storageKey="my-storage-secret", storagePath="llama/v1")
     with pytest.raises(InvalidConfiguration, match="its storage key 'my-storage-secret' is not here") as caught:

@@ -423,6 +423,14 @@ def test_unknown_schemes_list_the_known_ones() -> None:
         assert f"{scheme}://" in caught.value.hint
 
 
+@pytest.mark.parametrize("wrapper", ["", "runai_streamer://"])
+def test_the_placeholder_in_kserves_annotation_is_explained(wrapper: str) -> None:
+    """The annotation of a pod with `storage.path` holds it, where others hold the model's URI."""
+    with pytest.raises(InvalidUri, match=r"what KServe notes for `storage\.path` in an annotation") as caught:
+        parse(f"{wrapper}<scheme-placeholder>://llama/7b")
+    assert "s3://bucket/llama/7b" in caught.value.hint
+
+
 def test_only_object_stores_can_be_streamed() -> None:
     streamable = {text for text in SPELLINGS if parse(text).kind in STREAMABLE}
     assert {text.strip().partition(":")[0].lower() for text in streamable} == {

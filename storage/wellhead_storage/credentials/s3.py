@@ -7,14 +7,14 @@ variables, as in KServe's own initializer; what the URI says wins over both.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from wellhead_storage.credentials.storage_config import storage_config
 from wellhead_storage.errors import InvalidConfiguration
 
 Identity = Literal["static", "anonymous", "web-identity", "pod-identity", "ambient"]
@@ -184,19 +184,8 @@ def _dialects(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _storage_config(env: Mapping[str, str]) -> dict[str, str]:
-    """KServe's storage-config JSON, STORAGE_OVERRIDE_CONFIG over STORAGE_CONFIG; {} where it is of another type."""
-    merged: dict[str, Any] = {}
-    for name in ("STORAGE_CONFIG", "STORAGE_OVERRIDE_CONFIG"):
-        if name not in env:
-            continue
-        try:
-            part = json.loads(env[name])
-        except (ValueError, RecursionError):
-            part = None
-        if not isinstance(part, dict):
-            # The text may hold a secret: it is named, never shown.
-            raise InvalidConfiguration(f"{name} is not a JSON object.", "Correct the storage-config secret.")
-        merged.update({key: str(value) for key, value in part.items() if value not in (None, "")})
+    """What KServe's storage-config JSON says; {} where it is of another type."""
+    merged = storage_config(env)
     if merged.get("type", "s3") != "s3":
         return {}
     names = ("endpoint_url", "region", "access_key_id", "secret_access_key", "session_token", "ca_bundle")

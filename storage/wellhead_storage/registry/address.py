@@ -29,7 +29,8 @@ class Address:
         base: of the registry, without trailing slash.
         model: its name.
         version: its name, or None for the newest.
-        configured: the registry is the one that the variables name, so that its token may be sent.
+        configured: its host and port are those of MODEL_REGISTRY_BASE_URL, so that the token may be sent. A URI is
+            anybody's who may write an InferenceService; a namespace in it leads to a host of its choice like any other.
     """
 
     base: str
@@ -52,6 +53,9 @@ class _Variables:
 
     def in_namespace(self, service: str, namespace: str) -> str:
         return f"{self.scheme}://{service}.{namespace}.{self.domain}{self.port}"
+
+    def address(self, base: str, model: str, version: str | None) -> Address:
+        return Address(base, model, version, configured=urlsplit(base).netloc == urlsplit(self.base).netloc)
 
 
 def read_address(
@@ -80,10 +84,10 @@ def read_address(
         raise InvalidUri(f"{namespace!r} is no Kubernetes namespace.", "Correct ?namespace= in the URI.")
     base = variables.in_namespace(variables.service, namespace) if namespace else variables.base
     if len(parts) == 1:
-        return [Address(base, parts[0], None)]
+        return [variables.address(base, parts[0], None)]
     if len(parts) == 3:
         return [_at_host(parts[0], parts[1], parts[2], variables, namespace)]
-    by_version = Address(base, parts[0], parts[1])
+    by_version = variables.address(base, parts[0], parts[1])
     if not _HOST.fullmatch(parts[0]):
         return [by_version]
     by_host = _at_host(parts[0], parts[1], None, variables, namespace)
@@ -99,9 +103,8 @@ def _at_host(host: str, model: str, version: str | None, variables: _Variables, 
     if not _HOST.fullmatch(host):
         raise InvalidUri(f"{host!r} is no host name.", "Write %2F for a slash in the name of a model.")
     if namespace and "." not in host and ":" not in host:
-        return Address(variables.in_namespace(host, namespace), model, version)
-    base = f"{variables.scheme}://{host}"
-    return Address(base, model, version, configured=urlsplit(base).netloc == urlsplit(variables.base).netloc)
+        return variables.address(variables.in_namespace(host, namespace), model, version)
+    return variables.address(f"{variables.scheme}://{host}", model, version)
 
 
 def _read(environment: Mapping[str, str]) -> _Variables:

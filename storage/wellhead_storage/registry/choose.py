@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 
+from wellhead_storage.credentials.storage_config import storage_config
 from wellhead_storage.errors import InvalidConfiguration, ObjectNotFound
 from wellhead_storage.registry.answers import Artifact
 
@@ -34,18 +34,17 @@ def choose_artifact(artifacts: Iterable[Artifact], what: str) -> Artifact:
 
 
 def location_of(artifact: Artifact, environment: Mapping[str, str]) -> str:
-    """Where its files are; from the storage-config secret, where it has no URI of its own.
+    """Where its files are; by the InferenceService's own `storage`, where it has no URI.
+
+    The bucket is the one of the parameters, else of the storage-config secret, as in KServe (kserve.md 4.4).
 
     Raises:
-        InvalidConfiguration: that secret is not here, or not of S3.
+        InvalidConfiguration: neither is here, or they are not of S3 or no JSON.
     """
     if uri := artifact.uri.strip():
         return uri
-    try:
-        config = json.loads(environment.get("STORAGE_CONFIG", "") or "{}")
-    except ValueError:
-        config = {}
-    bucket = config.get("bucket") if isinstance(config, dict) and config.get("type", "s3") == "s3" else None
+    config = storage_config(environment)
+    bucket = config.get("bucket") if config.get("type", "s3") == "s3" else None
     if not bucket:
         key = f" {artifact.storage_key!r}" if artifact.storage_key else ""
         raise InvalidConfiguration(

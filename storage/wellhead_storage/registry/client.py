@@ -1,4 +1,4 @@
-"""Requests to a Model Registry: both API versions, retries, and its refusals in sentences."""
+"""Requests to a Model Registry: both API versions, and its refusals in sentences; who asks tries again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -14,7 +15,6 @@ from wellhead_storage.credentials.certificates import web_ca_bundle
 from wellhead_storage.errors import AccessDenied, InvalidConfiguration, InvalidUri, StoreUnavailable
 from wellhead_storage.registry.address import Address
 from wellhead_storage.registry.answers import Artifacts, Refusal, Versions
-from wellhead_storage.retrying import persist
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.client import web_client
 
@@ -34,7 +34,11 @@ class NothingFound(Exception):
 
 
 class NotReached(StoreUnavailable):
-    """Nobody answers there, or whoever does is no Model Registry."""
+    """Nobody answers there."""
+
+
+class NoRegistry(StoreUnavailable):
+    """Whoever answers there is no Model Registry."""
 
 
 class Registry:
@@ -54,6 +58,7 @@ class Registry:
         self._settings = settings
         # A host that only the URI names gets no token.
         self._token = _read_token(environment) if address.configured else None
+        self._withheld = not address.configured and any(environment.get(name, "").strip() for name in _TOKENS)
         self._ca_bundle = environment.get("MODEL_REGISTRY_CA", "").strip() or web_ca_bundle(environment)
         self._api: str | None = None
 
@@ -68,14 +73,15 @@ class Registry:
 
         Raises:
             NothingFound: the registry has no such thing, or more than one.
+            NotReached, NoRegistry: nobody is there, or somebody else.
             AccessDenied, InvalidUri, StoreUnavailable: as it, or a proxy before it, says.
         """
         for api in [self._api] if self._api else _API_VERSIONS:
-            answer = persist(lambda api=api: self._ask(f"{api}/{path}", parameters), self._settings)  # type: ignore[misc]
+            answer = self._ask(f"{api}/{path}", parameters)
             if answer is not None:
                 self._api = api
                 return self._read(kind, answer)
-        raise NotReached(
+        raise NoRegistry(
             f"What answers at {self.base} is no Model Registry.", "Check MODEL_REGISTRY_BASE_URL, or the URI's host."
         )
 
@@ -112,8 +118,14 @@ class Registry:
         if status in {401, 403}:
             said = "the token is not accepted" if self._token else "it wants a token"
             raise AccessDenied(
-                f"The Model Registry at {self.base} refuses access (status {status}): {said}.",
-                "Give MODEL_REGISTRY_TOKEN, or MODEL_REGISTRY_TOKEN_FILE, from a secret.",
+                f"The Model Registry at {self.base} refuses access (status {status}): {said}.", self._way_in()
+            )
+        if 300 <= status < 400:
+            target = _host(self.base, answer.headers.get("location", ""))
+            raise AccessDenied(
+                f"The Model Registry at {self.base} redirects to {target}: a login, or https is wanted.",
+                "For https set MODEL_REGISTRY_SCHEME, or write https:// in MODEL_REGISTRY_BASE_URL. "
+                f"For a login: {self._way_in()}",
             )
         if status in _PASSING or status >= 500:
             raise StoreUnavailable(
@@ -121,6 +133,14 @@ class Registry:
                 "Look at its pod; while its database starts it answers so.",
             )
         return answer
+
+    def _way_in(self) -> str:
+        if self._withheld:
+            return (
+                "The token is sent only to the host and port in MODEL_REGISTRY_BASE_URL: "
+                f"set that to {urlsplit(self.base).netloc}."
+            )
+        return "Give MODEL_REGISTRY_TOKEN, or MODEL_REGISTRY_TOKEN_FILE, from a secret."
 
     def _read(self, kind: type[A], answer: httpx2.Response) -> A:
         refusal = _refusal(answer)
@@ -140,6 +160,7 @@ class Registry:
             ) from None
 
 
+_TOKENS = ("MODEL_REGISTRY_TOKEN", "MODEL_REGISTRY_TOKEN_FILE")
 _REACH = "Check MODEL_REGISTRY_BASE_URL (or the URI's host and namespace), its CA and the network policy."
 
 
@@ -150,6 +171,15 @@ def _refusal(answer: httpx2.Response) -> Refusal | None:
         return Refusal.model_validate_json(answer.content)
     except ValidationError:
         return None
+
+
+def _host(base: str, location: str) -> str:
+    """Scheme and host of a redirect; what follows may hold the state of a login."""
+    try:
+        parts = urlsplit(urljoin(base, location))
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _read_token(environment: Mapping[str, str]) -> SecretStr | None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from wellhead_storage.errors import InvalidUri, ObjectNotFound, WellheadError
+from wellhead_storage.errors import InvalidUri, ObjectNotFound, StoreUnavailable
 from wellhead_storage.registry.address import Address, read_address
 from wellhead_storage.registry.answers import Artifact, Artifacts, Named, Versions
 from wellhead_storage.registry.choose import choose_artifact, location_of
-from wellhead_storage.registry.client import NothingFound, NotReached, Registry
+from wellhead_storage.registry.client import NoRegistry, NothingFound, NotReached, Registry
 from wellhead_storage.registry.names import is_pattern, literally
+from wellhead_storage.retrying import attempts
 from wellhead_storage.settings import Settings
 from wellhead_storage.uri import StorageUri, parse
 
-_HASTE = 2.0  # seconds for one reading of a URI that has several
 _NEWEST_FIRST = {"orderBy": "CREATE_TIME", "sortOrder": "DESC"}  # upper case only; anything else is ignored
 
 
@@ -34,7 +34,10 @@ class Resolved:
 
 
 def resolve_model(uri: StorageUri, environment: Mapping[str, str], settings: Settings) -> Resolved:
-    """Ask the registry.
+    """Ask the registry; where the URI has several readings, the registry of each until one knows the model.
+
+    Nothing is final but an answer: while nobody has given one, all readings are tried again, for
+    `WELLHEAD_RETRY_TIMEOUT`. A registry that answers "not now" is there, and its reading is the one that is meant.
 
     Raises:
         InvalidUri: the URI, or the artifact's, cannot be used.
@@ -42,22 +45,34 @@ def resolve_model(uri: StorageUri, environment: Mapping[str, str], settings: Set
             models of one name.
         AccessDenied, StoreUnavailable, InvalidConfiguration: of the registry, or of what is needed to reach it.
     """
-    *others, last = read_address(uri, environment)
-    hasty = settings.model_copy(update={"retry_timeout": min(settings.retry_timeout, _HASTE)})
-    first: WellheadError | None = None
-    for address in others:
-        try:
-            return _Resolution(uri, address, environment, hasty).run()
-        except (_ModelNotFound, NotReached) as error:
-            first = first or error
-    try:
-        return _Resolution(uri, last, environment, settings if first is None else hasty).run()
-    except (_ModelNotFound, NotReached) as error:
-        raise first or error from None
+    addresses = read_address(uri, environment)
+    for attempt in attempts(settings, _may_pass):
+        with attempt:
+            return _try_each(uri, addresses, environment, settings)
+    raise AssertionError("stamina either returns or raises")
 
 
 class _ModelNotFound(ObjectNotFound):
     """The model itself is not there, so that another reading of the URI may be meant."""
+
+
+def _try_each(
+    uri: StorageUri, addresses: list[Address], environment: Mapping[str, str], settings: Settings
+) -> Resolved:
+    """One round over the readings, the likelier one first."""
+    failures: list[_ModelNotFound | NotReached | NoRegistry] = []
+    for address in addresses:
+        try:
+            return _Resolution(uri, address, environment, settings).run()
+        except (_ModelNotFound, NotReached, NoRegistry) as error:
+            failures.append(error)
+    silent = [failure for failure in failures if isinstance(failure, NotReached)]
+    # That the likelier one does not know the model is an answer, whether or not the other one would speak later.
+    raise silent[0] if silent and not isinstance(failures[0], _ModelNotFound) else failures[0]
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, StoreUnavailable) and not isinstance(error, NoRegistry)
 
 
 class _Resolution:
