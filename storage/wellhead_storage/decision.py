@@ -117,8 +117,14 @@ def decide(
     return Decision("download", (*found, *obstacles))
 
 
-def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory) -> Decision:
+def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory, found: Sequence[str]) -> Decision:
     """A model that is already in this container: linked, or copied where that was asked for.
+
+    Args:
+        uri: its folder or file.
+        settings: for the mode.
+        inventory: what it holds.
+        found: how the folder was found, in sentences (a registry, a mirror).
 
     Raises:
         NotStreamable: `runai_streamer:///path` for weights that the streamer cannot read.
@@ -126,10 +132,13 @@ def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory) -> D
     if uri.forced_stream:
         if obstacles := obstacles_to_layout(inventory):
             raise NotStreamable(f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.", "Name the plain path.")
-        return Decision("local", ("runai_streamer:// asks for the streamer, which reads the local files",))
+        return Decision("local", (*found, "runai_streamer:// asks for the streamer, which reads the local files"))
     if settings.mode == "download":
-        return Decision("download", _ASKED)
-    return Decision("local", ("the weights are already in this container",))
+        return Decision("download", (*found, *_ASKED))
+    reasons = (*found, "the weights are already in this container")
+    if settings.mode == "stream":  # nothing to refuse: the copy that streaming is to save is not made here either
+        reasons += ("mode stream was asked for, which they need not: they are read in place",)
+    return Decision("local", reasons)
 
 
 def _wish(uri: StorageUri, settings: Settings) -> str:

@@ -28,17 +28,20 @@ def has_token(settings: Settings) -> bool:
     return read_token(settings.service_account_token) is not None
 
 
-def survey_source(source: Source, staging: Staging, transfer: Transfer, settings: Settings) -> Survey:
+def survey_source(
+    source: Source, staging: Staging, transfer: Transfer, settings: Settings, *, bring: bool = True
+) -> Survey:
     """Look at the folder, and ask its store beside that what speaks against streaming, where the answer counts.
 
-    It does not where nothing would be streamed, nor where the engine has credentials of its own.
+    It does not where nothing would be streamed, nor where the engine has credentials of its own. `bring` as in `survey`.
 
     Raises:
         IncompleteCheckpoint: the first fault of a safetensors checkpoint.
     """
     downloads = settings.mode == "download" and not source.uri.forced_stream
     idle = downloads or settings.handoff == "off" or decisions.obstacles_to_store(source.uri, settings)
-    return survey(source.store, source.objects, staging, transfer, None if idle else source.preflight)
+    preflight = None if idle else source.preflight
+    return survey(source.store, source.objects, staging, transfer, preflight, bring=bring)
 
 
 def decide_source(source: Source, found: Survey, settings: Settings, *, token: bool) -> Decision:
@@ -47,12 +50,13 @@ def decide_source(source: Source, found: Survey, settings: Settings, *, token: b
     Raises:
         NotStreamable: streaming was demanded and cannot work.
     """
-    if source.uri.kind == "file":
-        return decisions.decide_local(source.uri, settings, found.inventory)
+    here = source.uri.kind == "file"
+    if here and not source.archive:
+        return decisions.decide_local(source.uri, settings, found.inventory, source.reasons)
     obstacles = [
-        *decisions.obstacles_to_store(source.uri, settings),
+        *([] if here else decisions.obstacles_to_store(source.uri, settings)),
         *(["an archive cannot be streamed"] if source.archive else []),
-        *(decisions.obstacles_to_layout(found.inventory) if source.objects else ()),
+        *(decisions.obstacles_to_layout(found.inventory) if source.listed else ()),
         *decisions.obstacles_to_config(found.config),
         *found.obstacles,
     ]

@@ -16,6 +16,7 @@ from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.files import disk_errors
 from wellhead_storage.inventory import Skipped
 from wellhead_storage.logs import log
+from wellhead_storage.paths import is_ours
 from wellhead_storage.patterns import Patterns, read_patterns
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.brought import BroughtFolder
@@ -42,6 +43,7 @@ class Source:
         archive: that the objects are unpacked from, or would be.
         archive_root: the folder in it that the objects are relative to; empty for all of it.
         preflight: asks the store what speaks against streaming (`Opened.preflight`).
+        listed: False where the objects are only known once the model was fetched, which it was not.
     """
 
     store: Store
@@ -53,6 +55,7 @@ class Source:
     archive: StoredObject | None = None
     archive_root: str = ""
     preflight: Callable[[], list[str]] | None = None
+    listed: bool = True
 
     @property
     def uri(self) -> StorageUri:
@@ -104,7 +107,8 @@ def find_source(
     else:
         opened = open_store(uri, environment, settings)
     # On a worker's thread: a signal must not have to wait until a silent store times out.
-    [objects] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
+    [listed] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
+    objects = _of_the_model(listed)
     if archive := _only_archive(objects):
         reasons.append(f"{archive.name} is an archive, which is unpacked")
         if not bring:
@@ -118,7 +122,7 @@ def find_source(
         else:
             brought = fetch_and_unpack(opened.store, archive, staging, transfer, lift=lift)
         opened, root = Opened(brought.store), brought.root
-        objects = list_objects(opened.store, staging.destination)
+        objects = _of_the_model(list_objects(opened.store, staging.destination))
     named = len(objects) == 1 and uri.key.rpartition("/")[2] == objects[0].name
     patterns = Patterns() if named else read_patterns(environment)  # what the URI names itself is wanted
     objects, left = patterns.select(objects)
@@ -136,7 +140,7 @@ def find_source(
 
 
 def _unlisted(store: Store, uri: StorageUri, reasons: list[str], archive: StoredObject | None = None) -> Source:
-    return Source(store, None, [], (), uri.forced_stream, tuple(reasons), archive)
+    return Source(store, None, [], (), uri.forced_stream, tuple(reasons), archive, listed=False)
 
 
 def _mirrored(uri: StorageUri, settings: Settings, environment: Mapping[str, str]) -> tuple[StorageUri, str]:
@@ -161,6 +165,11 @@ def _delegated(
         staging.unpacked.mkdir(parents=True)
     fetch_delegated(uri, str(uri), staging.unpacked, environment, settings, transfer.small.check)
     return Opened(BroughtFolder(uri, staging.unpacked))
+
+
+def _of_the_model(listed: list[StoredObject]) -> list[StoredObject]:
+    """Without what an earlier mirror or initializer wrote there about the model: nobody has to hear of that."""
+    return [item for item in listed if not is_ours(item.name)]
 
 
 def _only_archive(objects: list[StoredObject]) -> StoredObject | None:
