@@ -45,6 +45,13 @@ def obstacles_to_store(uri: StorageUri, settings: Settings) -> list[str]:
     return []
 
 
+def obstacles_to_archive(uri: StorageUri, settings: Settings) -> list[str]:
+    """What speaks against streaming a folder that comes as one archive."""
+    # A folder of this container would be no obstacle by itself.
+    found = [] if uri.kind == "file" else obstacles_to_store(uri, settings)
+    return [*found, "an archive cannot be streamed"]
+
+
 def obstacles_to_connection(link: Connection, *, handoff: bool, token: bool) -> list[str]:
     """What speaks against streaming in how the store is reached."""
     found = []
@@ -110,11 +117,16 @@ def decide(
     # Adapters come as second pairs beside a model, with the model's mode in the same environment.
     demanded = settings.mode == "stream" and settings.engine == "vllm" and layout != "adapter"
     if demanded or uri.forced_stream:
-        raise NotStreamable(
-            f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.",
-            "Use mode auto or download" + (" and drop runai_streamer://." if uri.forced_stream else "."),
-        )
+        raise refusal(uri, obstacles)
     return Decision("download", (*found, *obstacles))
+
+
+def refusal(uri: StorageUri, obstacles: Sequence[str]) -> NotStreamable:
+    """For a demand that cannot be met."""
+    return NotStreamable(
+        f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.",
+        "Use mode auto or download" + (" and drop runai_streamer://." if uri.forced_stream else "."),
+    )
 
 
 def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory, found: Sequence[str]) -> Decision:

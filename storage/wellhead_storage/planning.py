@@ -50,12 +50,11 @@ def decide_source(source: Source, found: Survey, settings: Settings, *, token: b
     Raises:
         NotStreamable: streaming was demanded and cannot work.
     """
-    here = source.uri.kind == "file"
-    if here and not source.archive:
+    if source.uri.kind == "file" and not source.archive:
         return decisions.decide_local(source.uri, settings, found.inventory, source.reasons)
+    to_store = decisions.obstacles_to_archive if source.archive else decisions.obstacles_to_store
     obstacles = [
-        *([] if here else decisions.obstacles_to_store(source.uri, settings)),
-        *(["an archive cannot be streamed"] if source.archive else []),
+        *to_store(source.uri, settings),
         *(decisions.obstacles_to_layout(found.inventory) if source.listed else ()),
         *decisions.obstacles_to_config(found.config),
         *found.obstacles,

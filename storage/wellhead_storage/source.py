@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wellhead_storage import decision as decisions
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.files import disk_errors
@@ -84,6 +85,7 @@ def find_source(
             are no objects then.
 
     Raises:
+        NotStreamable: streaming is demanded of what has to be fetched first.
         InvalidUri, ObjectNotFound, AccessDenied, StoreUnavailable, …: of whoever was asked.
     """
     reasons: list[str] = []
@@ -100,6 +102,7 @@ def find_source(
     for reason in reasons:
         log.info("%s", reason)
     if uri.kind == "delegated":
+        _refuse_demand(uri, decisions.obstacles_to_store(uri, settings))
         reasons.append("KServe's own library fetches it, and only then shows what it holds")
         if not bring:
             return _unlisted(BroughtFolder(uri, staging.destination), uri, reasons)
@@ -110,6 +113,7 @@ def find_source(
     [listed] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
     objects = _of_the_model(listed)
     if archive := _only_archive(objects):
+        _refuse_demand(uri, decisions.obstacles_to_archive(uri, settings))
         reasons.append(f"{archive.name} is an archive, which is unpacked")
         if not bring:
             return _unlisted(opened.store, uri, reasons, archive)
@@ -165,6 +169,12 @@ def _delegated(
         staging.unpacked.mkdir(parents=True)
     fetch_delegated(uri, str(uri), staging.unpacked, environment, settings, transfer.small.check)
     return Opened(BroughtFolder(uri, staging.unpacked))
+
+
+def _refuse_demand(uri: StorageUri, obstacles: list[str]) -> None:
+    """Before anything is fetched that would have to be thrown away again."""
+    if uri.forced_stream:
+        raise decisions.refusal(uri, obstacles)
 
 
 def _of_the_model(listed: list[StoredObject]) -> list[StoredObject]:
