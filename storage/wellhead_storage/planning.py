@@ -33,7 +33,14 @@ def survey_source(
 ) -> Survey:
     """Look at the folder, and ask its store beside that what speaks against streaming, where the answer counts.
 
-    It does not where nothing would be streamed, nor where the engine has credentials of its own. `bring` as in `survey`.
+    It does not where nothing would be streamed, nor where the engine has credentials of its own.
+
+    Args:
+        source: what serves the model.
+        staging: where the metadata goes.
+        transfer: pools and settings of the call.
+        settings: for the mode.
+        bring: False stages only the metadata that is read here.
 
     Raises:
         IncompleteCheckpoint: the first fault of a safetensors checkpoint.

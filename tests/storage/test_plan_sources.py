@@ -169,7 +169,7 @@ def test_google_with_a_key(pod: Pod, checkpoint: Path, tmp_path: Path) -> None:
     assert (anonymous["plan"]["credentials"]["identity"], anonymous["assumed"]) == ("anonymous", [])
 
 
-def test_azure_with_a_key(pod: Pod, checkpoint: Path, tmp_path: Path) -> None:
+def test_an_azure_emulator_is_downloaded_from(pod: Pod, checkpoint: Path, tmp_path: Path) -> None:
     blob = pytest.importorskip("azure.storage.blob")
     with azurite(tmp_path / "server") as server:
         with blob.BlobServiceClient(server.endpoint_url, credential=KEY) as client:
@@ -177,9 +177,11 @@ def test_azure_with_a_key(pod: Pod, checkpoint: Path, tmp_path: Path) -> None:
         server.put_folder("models", "llama", checkpoint)
         with without_s3(pod, AZURE_SERVICE_URL=server.endpoint_url, AZURE_STORAGE_ACCESS_KEY=KEY):
             found = same_plan(pod, f"az://models@{ACCOUNT}/llama")
-    assert found["plan"]["mode"] == "stream"
-    assert found["environment"]["AZURE_STORAGE_ACCOUNT_NAME"] == ACCOUNT
-    assert found["environment"]["AZURE_STORAGE_ACCOUNT_KEY"] == "$AZURE_STORAGE_ACCOUNT_KEY"
+    assert found["plan"]["mode"] == "download"
+    assert found["plan"]["reasons"] == [
+        "the endpoint in AZURE_SERVICE_URL is not Azure's own, and the streamer reaches no other"
+    ]
+    assert found["disk_bytes"] == sum(map(len, pod.files.values()))
     assert KEY not in json.dumps(found)
 
 
