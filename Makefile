@@ -56,8 +56,9 @@ format: $(VENV)/.dev ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 .PHONY: schema
-schema: $(VENV)/.dev ## Write docs/plan.schema.json from the plan's model
+schema: $(VENV)/.dev ## Write docs/*.schema.json from the models of the load plan and of wellhead plan's report
 	$(BIN)/python -c 'import json; from wellhead_storage.plan import Plan; print(json.dumps(Plan.model_json_schema(), indent=2))' > docs/plan.schema.json
+	$(BIN)/python -c 'import json; from wellhead_runtime.plan_report import PlanReport; print(json.dumps(PlanReport.model_json_schema(), indent=2))' > docs/plan-report.schema.json
 
 .PHONY: env
 env: $(VENV)/.dev ## Only create the development environment

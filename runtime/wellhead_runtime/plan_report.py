@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from wellhead_runtime.arguments import parse_arguments
-from wellhead_runtime.launch import plan_launch
-from wellhead_runtime.machine import inspect_machine
-from wellhead_runtime.printing import plain_command
+from wellhead_runtime.arguments import EngineArguments, parse_arguments
+from wellhead_runtime.launch import Launch, plan_launch
+from wellhead_runtime.machine import Machine, inspect_machine
+from wellhead_runtime.printing import plain_arguments, plain_command, plain_environment
+from wellhead_storage.errors import InvalidConfiguration
 from wellhead_storage.files import in_gib
 from wellhead_storage.plan import Plan
 
@@ -20,29 +23,31 @@ if TYPE_CHECKING:
 
     from wellhead_storage.preview import Preview
 
+VERSION = "1.0"
+_UNKNOWN = "unknown until fetched"
+
 
 class PlanReport(BaseModel):
-    """Everything that `wellhead plan --json` prints.
+    """Everything that `wellhead plan --json` prints; its JSON Schema is `docs/plan-report.schema.json`.
 
-    Attributes:
-        plan: the load plan, as `init` would write it.
-        objects: objects that the engine needs, weights and metadata.
-        object_bytes: their bytes.
-        disk_bytes: bytes that `init` would write into the model folder.
-        weight_memory_bytes: bytes that the weights need on the accelerators together, or in memory on CPU.
-        buffer_bytes: host memory that the streamer's buffer needs at least, 0 where nothing is streamed.
-        command: the plain `vllm serve` line with its environment, as for a machine like this one.
-        assumed: what was taken for granted.
+    Figures are null where they are only known once the model is fetched. Minor versions only add fields.
     """
 
-    plan: Plan
-    objects: int
-    object_bytes: int
-    disk_bytes: int
-    weight_memory_bytes: int
-    buffer_bytes: int
-    command: str
-    assumed: tuple[str, ...] = ()
+    version: str = VERSION
+    plan: Plan = Field(description="the load plan as init would write it; without files where objects is null")
+    objects: int | None = Field(description="objects that the engine needs, weights and metadata")
+    object_bytes: int | None = Field(description="their bytes")
+    archive_bytes: int | None = Field(description="bytes of the archive that is unpacked; null also without one")
+    disk_bytes: int | None = Field(description="bytes that init would write into the model folder")
+    weight_memory_bytes: int | None = Field(
+        description="bytes that the weights need on the accelerators together, or in memory on CPU"
+    )
+    buffer_bytes: int | None = Field(description="least host memory for the streamer's buffer; 0 without a streamer")
+    command: str = Field(description="the plain vllm serve line for a shell; after init in mode download")
+    arguments: tuple[str, ...] = Field(description="the same as a list")
+    environment: dict[str, str] = Field(description="what it adds to the environment; secrets as $NAME")
+    assumed: tuple[str, ...] = Field(default=(), description="what was taken for granted, in sentences")
+    warnings: tuple[str, ...] = Field(default=(), description="what does not work on this machine, in sentences")
 
 
 def make_report(found: Preview, options: list[str], environment: Mapping[str, str]) -> PlanReport:
@@ -56,20 +61,36 @@ def make_report(found: Preview, options: list[str], environment: Mapping[str, st
     Raises:
         ArgumentConflict: an option contradicts the plan, as it would for `serve`.
     """
-    plan = found.plan
-    folder = plan.weights.uri if plan.mode != "stream" else "/mnt/models"
-    arguments = parse_arguments([folder, *options])
-    launch = plan_launch(plan, arguments, folder, inspect_machine(), environment, found.credentials)
+    figures, arguments = found.figures, parse_arguments([str(found.folder), *options])
+    launch, warnings = _launch(found, arguments, inspect_machine(), environment)
+    streamed = launch.strategy in {"split", "local-streamer"}
     return PlanReport(
-        plan=plan,
-        objects=found.objects,
-        object_bytes=found.object_bytes,
-        disk_bytes=found.disk_bytes,
-        weight_memory_bytes=plan.weights.total_bytes,
-        buffer_bytes=plan.weights.largest_tensor_bytes if plan.mode == "stream" else 0,
+        plan=found.plan,
+        objects=figures.objects,
+        object_bytes=figures.object_bytes,
+        archive_bytes=figures.archive_bytes,
+        disk_bytes=figures.disk_bytes,
+        weight_memory_bytes=figures.weight_bytes,
+        buffer_bytes=(found.plan.weights.largest_tensor_bytes or None) if streamed else 0,
         command=plain_command(launch),
+        arguments=tuple(plain_arguments(launch)),
+        environment=plain_environment(launch),
         assumed=found.assumed,
+        warnings=warnings,
     )
+
+
+def _launch(
+    found: Preview, arguments: EngineArguments, machine: Machine, environment: Mapping[str, str]
+) -> tuple[Launch, tuple[str, ...]]:
+    """The launch here, or on a machine that is just large enough: `init` asks nothing of the machine, either."""
+    plan, folder = found.plan, str(found.folder)
+    try:
+        return plan_launch(plan, arguments, folder, machine, environment, found.credentials), ()
+    except InvalidConfiguration as error:
+        larger = replace(machine, memory=max(machine.memory, plan.weights.largest_tensor_bytes))
+        launch = plan_launch(plan, arguments, folder, larger, environment, found.credentials)
+        return launch, (f"On this machine `wellhead serve` would end: {error}",)
 
 
 def print_report(report: PlanReport, *, as_json: bool) -> None:
@@ -78,10 +99,14 @@ def print_report(report: PlanReport, *, as_json: bool) -> None:
         sys.stdout.write(report.model_dump_json(indent=2) + "\n")
         return
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(highlight=False)
     console.print(_table(report))
-    console.print("\nThe plain command that does the same on a machine like this one:\n", style="bold")
+    title = "The plain command that does the same on a machine like this one"
+    if report.plan.mode == "download":
+        title += f", after `wellhead init {shlex.quote(report.plan.uri)} {report.plan.weights.uri}`"
+    console.print(Text(f"\n{title}:\n", style="bold"), soft_wrap=True)
     sys.stdout.write(report.command + "\n")
 
 
@@ -106,8 +131,13 @@ def _rows(report: PlanReport) -> list[tuple[str, str]]:
         ("mode", plan.mode),
         *(("" if number else "because", reason) for number, reason in enumerate(plan.reasons)),
     ]
-    rows.append(("objects", f"{report.objects:,}, {in_gib(report.object_bytes)}"))
-    rows.append(("weights", f"{len(weights.files):,} files, {in_gib(weights.total_bytes)}, layout {weights.layout}"))
+    if report.objects is None:
+        rows += [("objects", _UNKNOWN), ("weights", _UNKNOWN)]
+    else:
+        rows += [
+            ("objects", f"{report.objects:,}, {_size(report.object_bytes)}"),
+            ("weights", f"{len(weights.files):,} files, {_size(report.weight_memory_bytes)}, layout {weights.layout}"),
+        ]
     if weights.tensors:
         dtypes = ", ".join(f"{dtype} ({count:,})" for dtype, count in weights.dtypes.items())
         rows += [
@@ -115,13 +145,29 @@ def _rows(report: PlanReport) -> list[tuple[str, str]]:
             ("dtypes", dtypes),
             ("largest tensor", in_gib(weights.largest_tensor_bytes)),
         ]
-    rows.append(("disk", f"{in_gib(report.disk_bytes)} in the model folder"))
-    memory = f"{in_gib(report.weight_memory_bytes)} for the weights, on all accelerators together (or in memory on CPU)"
-    if report.buffer_bytes:
-        memory += f"; a streaming buffer of at least {in_gib(report.buffer_bytes)} in host memory"
-    rows.append(("memory", memory))
+    rows += [("disk", _disk(report)), ("memory", _memory(report))]
     if plan.mode == "stream":
         rows.append(("credentials", f"{plan.credentials.identity or 'none'}, hand-over: {plan.credentials.handoff}"))
     rows += [("left in store", f"{left.name}: {left.reason}") for left in plan.left]
     rows += [("assumed", text) for text in report.assumed]
+    rows += [("warning", text) for text in report.warnings]
     return rows
+
+
+def _disk(report: PlanReport) -> str:
+    if report.archive_bytes is not None:
+        return f"{in_gib(report.archive_bytes)} for the archive, and what is in it: {_UNKNOWN}"
+    return _UNKNOWN if report.disk_bytes is None else f"{in_gib(report.disk_bytes)} in the model folder"
+
+
+def _memory(report: PlanReport) -> str:
+    if report.weight_memory_bytes is None:
+        return _UNKNOWN
+    text = f"{in_gib(report.weight_memory_bytes)} for the weights, on all accelerators together (or in memory on CPU)"
+    if report.buffer_bytes:
+        text += f"; a streaming buffer of at least {in_gib(report.buffer_bytes)} in host memory"
+    return text
+
+
+def _size(count: int | None) -> str:
+    return _UNKNOWN if count is None else in_gib(count)

@@ -45,6 +45,13 @@ def obstacles_to_store(uri: StorageUri, settings: Settings) -> list[str]:
     return []
 
 
+def obstacles_to_archive(uri: StorageUri, settings: Settings) -> list[str]:
+    """What speaks against streaming a folder that comes as one archive."""
+    # A folder of this container would be no obstacle by itself.
+    found = [] if uri.kind == "file" else obstacles_to_store(uri, settings)
+    return [*found, "an archive cannot be streamed"]
+
+
 def obstacles_to_connection(link: Connection, *, handoff: bool, token: bool) -> list[str]:
     """What speaks against streaming in how the store is reached."""
     found = []
@@ -110,15 +117,26 @@ def decide(
     # Adapters come as second pairs beside a model, with the model's mode in the same environment.
     demanded = settings.mode == "stream" and settings.engine == "vllm" and layout != "adapter"
     if demanded or uri.forced_stream:
-        raise NotStreamable(
-            f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.",
-            "Use mode auto or download" + (" and drop runai_streamer://." if uri.forced_stream else "."),
-        )
+        raise refusal(uri, obstacles)
     return Decision("download", (*found, *obstacles))
 
 
-def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory) -> Decision:
+def refusal(uri: StorageUri, obstacles: Sequence[str]) -> NotStreamable:
+    """For a demand that cannot be met."""
+    return NotStreamable(
+        f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.",
+        "Use mode auto or download" + (" and drop runai_streamer://." if uri.forced_stream else "."),
+    )
+
+
+def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory, found: Sequence[str]) -> Decision:
     """A model that is already in this container: linked, or copied where that was asked for.
+
+    Args:
+        uri: its folder or file.
+        settings: for the mode.
+        inventory: what it holds.
+        found: how the folder was found, in sentences (a registry, a mirror).
 
     Raises:
         NotStreamable: `runai_streamer:///path` for weights that the streamer cannot read.
@@ -126,10 +144,13 @@ def decide_local(uri: StorageUri, settings: Settings, inventory: Inventory) -> D
     if uri.forced_stream:
         if obstacles := obstacles_to_layout(inventory):
             raise NotStreamable(f"{uri.location} cannot be streamed: {'; '.join(obstacles)}.", "Name the plain path.")
-        return Decision("local", ("runai_streamer:// asks for the streamer, which reads the local files",))
+        return Decision("local", (*found, "runai_streamer:// asks for the streamer, which reads the local files"))
     if settings.mode == "download":
-        return Decision("download", _ASKED)
-    return Decision("local", ("the weights are already in this container",))
+        return Decision("download", (*found, *_ASKED))
+    reasons = (*found, "the weights are already in this container")
+    if settings.mode == "stream":  # nothing to refuse: the copy that streaming is to save is not made here either
+        reasons += ("mode stream was asked for, which they need not: they are read in place",)
+    return Decision("local", reasons)
 
 
 def _wish(uri: StorageUri, settings: Settings) -> str:

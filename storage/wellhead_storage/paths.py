@@ -14,6 +14,11 @@ FOLDER = ".wellhead"
 _LONGEST_SEGMENT = 255  # bytes, on every Linux file system that matters
 
 
+def is_ours(name: str) -> bool:
+    """Whether an object is Wellhead's own, and so no part of the model (a manifest, a plan)."""
+    return name.partition("/")[0] == FOLDER
+
+
 def safe_target(folder: Path, name: str) -> Path:
     """The file for an object name, always strictly below `folder`.
 

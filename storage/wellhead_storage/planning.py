@@ -28,17 +28,27 @@ def has_token(settings: Settings) -> bool:
     return read_token(settings.service_account_token) is not None
 
 
-def survey_source(source: Source, staging: Staging, transfer: Transfer, settings: Settings) -> Survey:
+def survey_source(
+    source: Source, staging: Staging, transfer: Transfer, settings: Settings, *, bring: bool = True
+) -> Survey:
     """Look at the folder, and ask its store beside that what speaks against streaming, where the answer counts.
 
     It does not where nothing would be streamed, nor where the engine has credentials of its own.
+
+    Args:
+        source: what serves the model.
+        staging: where the metadata goes.
+        transfer: pools and settings of the call.
+        settings: for the mode.
+        bring: False stages only the metadata that is read here.
 
     Raises:
         IncompleteCheckpoint: the first fault of a safetensors checkpoint.
     """
     downloads = settings.mode == "download" and not source.uri.forced_stream
     idle = downloads or settings.handoff == "off" or decisions.obstacles_to_store(source.uri, settings)
-    return survey(source.store, source.objects, staging, transfer, None if idle else source.preflight)
+    preflight = None if idle else source.preflight
+    return survey(source.store, source.objects, staging, transfer, preflight, bring=bring)
 
 
 def decide_source(source: Source, found: Survey, settings: Settings, *, token: bool) -> Decision:
@@ -47,12 +57,12 @@ def decide_source(source: Source, found: Survey, settings: Settings, *, token: b
     Raises:
         NotStreamable: streaming was demanded and cannot work.
     """
-    if source.uri.kind == "file":
-        return decisions.decide_local(source.uri, settings, found.inventory)
+    if source.uri.kind == "file" and not source.archive:
+        return decisions.decide_local(source.uri, settings, found.inventory, source.reasons)
+    to_store = decisions.obstacles_to_archive if source.archive else decisions.obstacles_to_store
     obstacles = [
-        *decisions.obstacles_to_store(source.uri, settings),
-        *(["an archive cannot be streamed"] if source.archive else []),
-        *(decisions.obstacles_to_layout(found.inventory) if source.objects else ()),
+        *to_store(source.uri, settings),
+        *(decisions.obstacles_to_layout(found.inventory) if source.listed else ()),
         *decisions.obstacles_to_config(found.config),
         *found.obstacles,
     ]

@@ -24,7 +24,6 @@ from wellhead_storage.handoff import connection_for_engine, seal_for_engine
 from wellhead_storage.local import link_weights
 from wellhead_storage.logs import log
 from wellhead_storage.manifest import MANIFEST_NAME, Manifest
-from wellhead_storage.paths import FOLDER
 from wellhead_storage.plan import CredentialsTravel, Fetched, Plan, write_plan
 from wellhead_storage.planning import decide_source, describe, has_token, survey_source
 from wellhead_storage.predecessor import remove_stale, retire_predecessor
@@ -113,9 +112,8 @@ class _Preparation:
             source.uri.location,
             "; ".join([*source.reasons, *decisions.obstacles_to_store(source.uri, self.settings)]),
         )
-        items = [item for item in source.objects if item.name.partition("/")[0] != FOLDER]
-        self._fetch(source, items)
-        self._publish(source, items, manifest=self.settings.manifest == "always")
+        self._fetch(source, source.objects)
+        self._publish(source, source.objects, manifest=self.settings.manifest == "always")
 
     def _publish(self, source: Source, items: list[StoredObject], *, manifest: bool) -> None:
         folder = self.staging.destination

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from wellhead_storage import decision as decisions
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.files import disk_errors
 from wellhead_storage.inventory import Skipped
 from wellhead_storage.logs import log
+from wellhead_storage.paths import is_ours
 from wellhead_storage.patterns import Patterns, read_patterns
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.brought import BroughtFolder
@@ -42,6 +44,7 @@ class Source:
         archive: that the objects are unpacked from, or would be.
         archive_root: the folder in it that the objects are relative to; empty for all of it.
         preflight: asks the store what speaks against streaming (`Opened.preflight`).
+        listed: False where the objects are only known once the model was fetched, which it was not.
     """
 
     store: Store
@@ -53,6 +56,7 @@ class Source:
     archive: StoredObject | None = None
     archive_root: str = ""
     preflight: Callable[[], list[str]] | None = None
+    listed: bool = True
 
     @property
     def uri(self) -> StorageUri:
@@ -81,6 +85,7 @@ def find_source(
             are no objects then.
 
     Raises:
+        NotStreamable: streaming is demanded of what has to be fetched first.
         InvalidUri, ObjectNotFound, AccessDenied, StoreUnavailable, …: of whoever was asked.
     """
     reasons: list[str] = []
@@ -97,6 +102,7 @@ def find_source(
     for reason in reasons:
         log.info("%s", reason)
     if uri.kind == "delegated":
+        _refuse_demand(uri, decisions.obstacles_to_store(uri, settings))
         reasons.append("KServe's own library fetches it, and only then shows what it holds")
         if not bring:
             return _unlisted(BroughtFolder(uri, staging.destination), uri, reasons)
@@ -104,12 +110,14 @@ def find_source(
     else:
         opened = open_store(uri, environment, settings)
     # On a worker's thread: a signal must not have to wait until a silent store times out.
-    [objects] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
+    [listed] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
+    objects = _of_the_model(listed)
     if archive := _only_archive(objects):
-        staging.begin(opened.store.uri.public, objects)
+        _refuse_demand(uri, decisions.obstacles_to_archive(uri, settings))
         reasons.append(f"{archive.name} is an archive, which is unpacked")
         if not bring:
             return _unlisted(opened.store, uri, reasons, archive)
+        staging.begin(opened.store.uri.public, objects)
         lift = settings.engine == "vllm"  # which looks for config.json at the top; KServe leaves folders where they are
         from wellhead_storage.from_archive import fetch_and_unpack, unpacked_before
 
@@ -119,7 +127,7 @@ def find_source(
         else:
             brought = fetch_and_unpack(opened.store, archive, staging, transfer, lift=lift)
         opened, root = Opened(brought.store), brought.root
-        objects = list_objects(opened.store, staging.destination)
+        objects = _of_the_model(list_objects(opened.store, staging.destination))
     named = len(objects) == 1 and uri.key.rpartition("/")[2] == objects[0].name
     patterns = Patterns() if named else read_patterns(environment)  # what the URI names itself is wanted
     objects, left = patterns.select(objects)
@@ -138,7 +146,7 @@ def find_source(
 
 
 def _unlisted(store: Store, uri: StorageUri, reasons: list[str], archive: StoredObject | None = None) -> Source:
-    return Source(store, None, [], (), uri.forced_stream, tuple(reasons), archive)
+    return Source(store, None, [], (), uri.forced_stream, tuple(reasons), archive, listed=False)
 
 
 def _mirrored(uri: StorageUri, settings: Settings, environment: Mapping[str, str]) -> tuple[StorageUri, str]:
@@ -164,6 +172,17 @@ def _delegated(
         staging.unpacked.mkdir(parents=True)
     fetch_delegated(uri, str(uri), staging.unpacked, environment, settings, transfer.small.check)
     return Opened(BroughtFolder(uri, staging.unpacked))
+
+
+def _refuse_demand(uri: StorageUri, obstacles: list[str]) -> None:
+    """Before anything is fetched that would have to be thrown away again."""
+    if uri.forced_stream:
+        raise decisions.refusal(uri, obstacles)
+
+
+def _of_the_model(listed: list[StoredObject]) -> list[StoredObject]:
+    """Without what an earlier mirror or initializer wrote there about the model: nobody has to hear of that."""
+    return [item for item in listed if not is_ours(item.name)]
 
 
 def _only_archive(objects: list[StoredObject]) -> StoredObject | None:

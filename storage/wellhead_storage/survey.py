@@ -17,7 +17,7 @@ from wellhead_storage.download.fetch import fetch
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.errors import IncompleteCheckpoint, ObjectNotFound
-from wellhead_storage.inventory import Inventory, classify, drop_markers
+from wellhead_storage.inventory import INDEX, Inventory, classify, drop_markers
 from wellhead_storage.manifest import MANIFEST_NAME, PROGRESS_NAME
 from wellhead_storage.paths import refuse_collisions, refuse_doubles, safe_target
 from wellhead_storage.retrying import persist
@@ -29,6 +29,8 @@ from wellhead_storage.safetensors_header import (
     parse_header,
 )
 from wellhead_storage.stores.interface import Store, StoredObject
+
+_READ = {"config.json", INDEX}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def survey(
     staging: Staging,
     transfer: Transfer,
     preflight: Callable[[], list[str]] | None = None,
+    *,
+    bring: bool = True,
 ) -> Survey:
     """Stage the metadata and verify the weights.
 
@@ -93,6 +97,7 @@ def survey(
         staging: where the metadata goes.
         transfer: pools and settings of the call.
         preflight: what to ask the store beside that, where there are weights to stream.
+        bring: False stages only the metadata that is read here: whatever else a folder holds may be large.
 
     Raises:
         IncompleteCheckpoint: the first fault of a safetensors checkpoint.
@@ -109,7 +114,8 @@ def survey(
     beside: list[Callable[[], None]] = [partial(measure, item) for item in shards]
     if preflight and shards:
         beside.append(lambda: obstacles.extend(preflight()))
-    fetch(store, inventory.metadata, staging, transfer, beside=beside)
+    wanted = [item for item in inventory.metadata if bring or item.name in _READ]
+    fetch(store, wanted, staging, transfer, beside=beside)
     config = _config(inventory, staging)
     index = None
     if inventory.index and inventory.layout in {"safetensors", "mistral", "nested", "none"}:

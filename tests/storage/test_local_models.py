@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.storage.model import Model
-from tests.storage.pod import Pod, contents
+from tests.storage.pod import Pod, assert_refused, contents
 
 
 @pytest.fixture
@@ -40,6 +41,48 @@ def test_download_copies(pod: Pod, mounted: Path, checkpoint: Path) -> None:
 def test_the_wrapper_asks_for_the_streamer(pod: Pod, mounted: Path) -> None:
     assert pod.init(f"runai_streamer://{mounted}").exit_code == 0
     assert (pod.plan.mode, pod.plan.loader) == ("local", "runai_streamer")
+
+
+@pytest.fixture(params=["gztar", "zip"])
+def archive(request: pytest.FixtureRequest, checkpoint: Path, tmp_path: Path) -> Path:
+    """The checkpoint, packed, on another volume of the pod."""
+    return Path(shutil.make_archive(str(tmp_path / "llama"), request.param, checkpoint))
+
+
+def test_an_archive_is_unpacked(pod: Pod, archive: Path, checkpoint: Path) -> None:
+    outcome = pod.init(str(archive))
+    assert outcome.exit_code == 0, outcome.stderr
+    assert pod.files == contents(checkpoint)
+    assert not any(path.is_symlink() for path in pod.destination.rglob("*"))
+    assert (pod.plan.mode, pod.plan.weights.uri) == ("download", str(pod.destination))
+    reasons = (f"{archive.name} is an archive, which is unpacked", "an archive cannot be streamed")
+    assert pod.plan.reasons == reasons
+    assert f"{archive.name} is unpacked in {pod.destination} already" in pod.init(str(archive)).stderr
+    assert pod.files == contents(checkpoint)
+
+
+def test_an_archive_cannot_be_demanded_to_stream(pod: Pod, archive: Path) -> None:
+    sentence = (
+        f"file://{archive} cannot be streamed: an archive cannot be streamed. "
+        "Use mode auto or download and drop runai_streamer://."
+    )
+    assert_refused(pod, pod.init(f"runai_streamer://{archive}"), 14, sentence)
+
+
+def test_mode_stream_is_told_that_the_weights_are_read_in_place(pod: Pod, mounted: Path) -> None:
+    assert pod.init(str(mounted), WELLHEAD_MODE="stream").exit_code == 0
+    assert pod.plan.mode == "local"
+    assert pod.plan.reasons[1:] == ("mode stream was asked for, which they need not: they are read in place",)
+
+
+def test_what_an_earlier_initializer_left_there_is_no_part_of_the_model(
+    pod: Pod, mounted: Path, new_pod: Callable[[], Pod]
+) -> None:
+    volume = new_pod()
+    assert volume.init(str(mounted), WELLHEAD_MODE="download").exit_code == 0
+    outcome = pod.init(str(volume.destination))
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (pod.plan.left, "housekeeping" in outcome.stderr) == ((), False)
 
 
 def test_a_path_that_is_not_there(pod: Pod) -> None:

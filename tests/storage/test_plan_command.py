@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.storage.model import INDEX, Model, one_tensor
-from tests.storage.pod import WELLHEAD, Pod
+from tests.storage.plan_command import ask, report
+from tests.storage.pod import Pod
 from tests.support.counting_proxy import counting_proxy
+from wellhead_runtime.plan_report import PlanReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def ask(pod: Pod, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {**pod.environment, "TMPDIR": str(pod.folder), "COLUMNS": "200", **environment}
-    return subprocess.run(
-        [WELLHEAD, "plan", *arguments], env=variables, capture_output=True, text=True, timeout=60, check=False, cwd="/"
-    )
-
-
-def report(pod: Pod, *arguments: str, **environment: str) -> Any:
-    finished = ask(pod, *arguments, "--json", **environment)
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
 
 
 def test_the_plan_is_the_one_that_init_writes(llama: Model, pod: Pod) -> None:
@@ -57,6 +46,15 @@ def test_no_weights_are_fetched_and_nothing_is_left(llama: Model, pod: Pod) -> N
     assert not list(pod.folder.glob("wellhead-plan-*"))
 
 
+def test_only_what_the_decision_needs_is_fetched(model: Model, pod: Pod) -> None:
+    model.put("model.joblib", bytes(3 << 20))
+    with counting_proxy(model.store.endpoint_url) as proxy:
+        found = report(pod, model.uri, AWS_ENDPOINT_URL=proxy.endpoint_url)
+    assert proxy.body_bytes < 100_000
+    assert not [request.path for request in proxy.requests if "joblib" in request.path or "tokenizer" in request.path]
+    assert found["plan"]["fetched"]["bytes"] > 3 << 20, "which init would fetch"
+
+
 def test_the_page_says_mode_reasons_figures_and_the_plain_command(llama: Model, pod: Pod) -> None:
     finished = ask(pod, llama.uri, "--max-model-len", "4096", "--tensor-parallel-size=2")
     assert finished.returncode == 0, finished.stderr
@@ -67,6 +65,26 @@ def test_the_page_says_mode_reasons_figures_and_the_plain_command(llama: Model, 
     assert last.startswith(f"vllm serve {llama.uri} --load-format runai_streamer")
     assert "--max-model-len 4096" in last
     assert llama.store.secret_access_key not in finished.stdout + finished.stderr
+
+
+def test_programs_get_the_command_in_parts(llama: Model, pod: Pod) -> None:
+    found = report(pod, llama.uri, "--max-model-len", "4096")
+    assert PlanReport.model_validate(found).version == "1.0"
+    assert found["arguments"][:3] == ["vllm", "serve", llama.uri]
+    assert found["arguments"][-2:] == ["--max-model-len", "4096"]
+    environment = found["environment"]
+    assert environment["AWS_SECRET_ACCESS_KEY"] == "$AWS_SECRET_ACCESS_KEY"
+    assert environment["AWS_ENDPOINT_URL"] == llama.store.endpoint_url
+    names = [word.partition("=")[0] for word in shlex.split(found["command"].replace("\\\n", "")) if "=" in word]
+    assert names == sorted(environment)
+    assert llama.store.secret_access_key not in json.dumps(found)
+
+
+def test_after_a_download_the_command_needs_init_first(llama: Model, pod: Pod) -> None:
+    finished = ask(pod, llama.uri, "--mode", "download")
+    assert f"after `wellhead init {llama.uri} /mnt/models`" in finished.stdout
+    assert finished.stdout.splitlines()[-1].startswith("vllm serve /mnt/models ")
+    assert "after `wellhead init" not in ask(pod, llama.uri).stdout
 
 
 def test_parameters_are_counted(llama: Model, pod: Pod) -> None:
@@ -85,24 +103,37 @@ def _nothing(_: Model) -> None:
     """The model as it is."""
 
 
-DEMANDS: dict[str, tuple[Callable[[Model], None], dict[str, str], int]] = {
-    "a missing shard": (lambda model: model.delete("model-00002-of-00003.safetensors"), {}, 13),
-    "an index that is none": (lambda model: model.put(INDEX, b"{}"), {}, 13),
-    "no such key": (_nothing, {"AWS_SECRET_ACCESS_KEY": "wrong"}, 12),
+# What is wrong with the model, the URI in place of its own, the pod's variables, the code.
+DEMANDS: dict[str, tuple[Callable[[Model], None], str, dict[str, str], int]] = {
+    "a scheme that nobody serves": (_nothing, "ftp://models/llama", {}, 10),
+    "a volume that KServe mounts": (_nothing, "pvc://models/llama", {}, 10),
+    "no such folder": (_nothing, "s3://models/none", {}, 11),
+    "no such path": (_nothing, "/mnt/nothing/here", {}, 11),
+    "a wrong key": (_nothing, "", {"AWS_SECRET_ACCESS_KEY": "wrong"}, 12),
+    "a missing shard": (lambda model: model.delete("model-00002-of-00003.safetensors"), "", {}, 13),
+    "an index that is none": (lambda model: model.put(INDEX, b"{}"), "", {}, 13),
     "a demand that cannot be met": (
         lambda model: model.put("stray.safetensors", one_tensor("x")),
+        "",
         {"WELLHEAD_MODE": "stream"},
         14,
     ),
-    "a mode that does not exist": (_nothing, {"WELLHEAD_MODE": "fly"}, 19),
+    "a demand on a store that cannot stream": (_nothing, "runai_streamer://hdfs://namenode/llama", {}, 14),
+    "nobody there": (
+        _nothing,
+        "",
+        {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "WELLHEAD_RETRY_TIMEOUT": "0.1"},
+        16,
+    ),
+    "a mode that does not exist": (_nothing, "", {"WELLHEAD_MODE": "fly"}, 19),
 }
 
 
 @pytest.mark.parametrize("case", DEMANDS)
 def test_it_ends_as_init_would(model: Model, pod: Pod, case: str) -> None:
-    change, environment, code = DEMANDS[case]
+    change, uri, environment, code = DEMANDS[case]
     change(model)
-    finished, outcome = ask(pod, model.uri, **environment), pod.init(model.uri, **environment)
+    finished, outcome = ask(pod, uri or model.uri, **environment), pod.init(uri or model.uri, **environment)
     assert (finished.returncode, outcome.exit_code) == (code, code)
     assert finished.stderr.splitlines()[-1] == outcome.sentence
     assert finished.stdout == ""
@@ -119,3 +150,11 @@ def test_outside_a_pod_the_token_is_taken_for_granted(llama: Model, pod: Pod, tm
     outside = report(pod, llama.uri, KUBERNETES_SERVICE_HOST="", **without)
     assert outside["plan"]["mode"] == "stream"
     assert outside["assumed"] == ["the pod mounts its service-account token, which seals the credentials"]
+
+
+@pytest.mark.parametrize("more", [{"WELLHEAD_MODE": "download"}, {"WELLHEAD_HANDOFF": "off"}])
+def test_where_nothing_is_sealed_no_token_is_assumed(
+    llama: Model, pod: Pod, tmp_path: Path, more: dict[str, str]
+) -> None:
+    outside = {"WELLHEAD_SERVICE_ACCOUNT_TOKEN": str(tmp_path / "none"), "KUBERNETES_SERVICE_HOST": ""}
+    assert report(pod, llama.uri, **outside, **more)["assumed"] == []

@@ -276,12 +276,15 @@ def test_the_installed_vllm_has_no_other_models_that_read_more() -> None:
     ],
 )
 def test_local_models(text: str, mode: Mode, outcome: str) -> None:
-    decision = decide_local(parse(text), Settings(mode=mode), inventory("safetensors"))
+    decision = decide_local(parse(text), Settings(mode=mode), inventory("safetensors"), ("in a registry",))
     assert decision.mode == outcome
-    assert decision.reasons
+    assert decision.reasons[0] == "in a registry"
+    assert len(decision.reasons) > 1
+    read_in_place = "mode stream was asked for, which they need not: they are read in place"
+    assert (read_in_place in decision.reasons) == (mode == "stream")
 
 
 def test_a_local_model_that_the_streamer_cannot_read() -> None:
     with pytest.raises(NotStreamable, match=r"file:///mnt/models cannot be streamed: .*PyTorch"):
-        decide_local(parse("runai_streamer:///mnt/models"), Settings(), inventory("pytorch"))
-    assert decide_local(parse("/mnt/models"), Settings(), inventory("pytorch")).mode == "local"
+        decide_local(parse("runai_streamer:///mnt/models"), Settings(), inventory("pytorch"), ())
+    assert decide_local(parse("/mnt/models"), Settings(), inventory("pytorch"), ()).mode == "local"

@@ -1,14 +1,21 @@
-"""The published schema is the one that the code writes."""
+"""The published schemas are those that the code writes."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.unit.builders import REPOSITORY
+from wellhead_runtime.plan_report import PlanReport
 from wellhead_storage.plan import Plan
 
-PUBLISHED = Path(__file__).parents[2] / "docs" / "plan.schema.json"
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
-def test_the_published_schema_is_current() -> None:
-    assert json.loads(PUBLISHED.read_text()) == Plan.model_json_schema(), "run make schema"
+@pytest.mark.parametrize(("name", "model"), [("plan", Plan), ("plan-report", PlanReport)])
+def test_the_published_schema_is_current(name: str, model: type[BaseModel]) -> None:
+    published = REPOSITORY / "docs" / f"{name}.schema.json"
+    assert json.loads(published.read_text()) == model.model_json_schema(), "run make schema"

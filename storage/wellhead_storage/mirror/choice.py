@@ -8,7 +8,7 @@ from functools import partial
 from wellhead_storage.checkpoint import check_listing, parse_index
 from wellhead_storage.errors import ObjectNotFound
 from wellhead_storage.inventory import Skipped, classify
-from wellhead_storage.paths import FOLDER
+from wellhead_storage.paths import is_ours
 from wellhead_storage.patterns import Patterns
 from wellhead_storage.retrying import persist
 from wellhead_storage.settings import Settings
@@ -41,8 +41,8 @@ def choose(
         ObjectNotFound: nothing is left.
         IncompleteCheckpoint: a shard is missing.
     """
-    ours = [Skipped(item, "housekeeping") for item in objects if _is_ours(item)]
-    objects = [item for item in objects if not _is_ours(item)]
+    ours = [Skipped(item, "housekeeping") for item in objects if is_ours(item.name)]
+    objects = [item for item in objects if not is_ours(item.name)]
     inventory = classify(objects)
     by_layout = not everything and not patterns.allow
     if by_layout and inventory.index and inventory.layout in {"safetensors", "mistral", "nested", "none"}:
@@ -62,7 +62,3 @@ def choose(
         left=(*ours, *(inventory.skipped if by_layout else ()), *unwanted),
         whole=all(item.name in names for item in needed),
     )
-
-
-def _is_ours(item: StoredObject) -> bool:
-    return item.name.partition("/")[0] == FOLDER

@@ -1,0 +1,80 @@
+"""What `wellhead plan` says of the engine's side: whatever the store, no secret, and nothing of this machine's size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from tests.unit.builders import CONNECTION, CPU, WEIGHTS, downloaded_plan, make_credentials, make_plan
+from wellhead_runtime.plan_report import make_report
+from wellhead_storage.credentials.azure import AzureConnection, AzureCredentials, AzureSecret
+from wellhead_storage.credentials.gcs import GcsConnection, GcsCredentials, GcsSecret
+from wellhead_storage.preview import Figures, Preview
+
+if TYPE_CHECKING:
+    from wellhead_storage.credentials.kinds import Credentials
+    from wellhead_storage.plan import Plan
+
+FOLDER = Path("/mnt/models")
+HIDDEN = "hush-hush"
+
+
+def preview(plan: Plan, credentials: Credentials | None = None) -> Preview:
+    return Preview(plan, credentials, FOLDER, Figures(objects=4, weight_bytes=plan.weights.total_bytes))
+
+
+def streamed(uri: str, credentials: Credentials) -> Preview:
+    weights = WEIGHTS.model_copy(update={"uri": uri})
+    return preview(make_plan(weights=weights, connection=credentials.connection), credentials)
+
+
+AZURE = AzureCredentials(
+    connection=AzureConnection(account="acct", identity="static"),
+    secret=AzureSecret(account_key=SecretStr(HIDDEN)),
+)
+GOOGLE = GcsCredentials(
+    connection=GcsConnection(project="prj", identity="static"), secret=GcsSecret(key_file=SecretStr(HIDDEN))
+)
+AMAZON = make_credentials(**CONNECTION.model_dump(exclude={"identity", "kind"}))
+
+
+@pytest.mark.parametrize(
+    ("uri", "credentials", "expected"),
+    [
+        (
+            "az://models/llama",
+            AZURE,
+            {"AZURE_STORAGE_ACCOUNT_NAME": "acct", "AZURE_STORAGE_ACCOUNT_KEY": "$AZURE_STORAGE_ACCOUNT_KEY"},
+        ),
+        ("gs://models/llama", GOOGLE, {"GOOGLE_CLOUD_PROJECT": "prj"}),
+        ("s3://models/llama", AMAZON, {"AWS_SECRET_ACCESS_KEY": "$AWS_SECRET_ACCESS_KEY"}),
+    ],
+)
+def test_secrets_are_placeholders(uri: str, credentials: Credentials, expected: dict[str, str]) -> None:
+    report = make_report(streamed(uri, credentials), [], {})
+    assert expected.items() <= report.environment.items()
+    assert report.arguments[:3] == ("vllm", "serve", uri)
+    assert HIDDEN not in report.model_dump_json()
+    assert "wJalrXUtnFEMI" not in report.model_dump_json()
+
+
+def test_a_tensor_larger_than_this_machines_memory_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wellhead_runtime.plan_report.inspect_machine", lambda: CPU)
+    size = CPU.memory + 1
+    weights = WEIGHTS.model_copy(update={"largest_tensor_bytes": size, "total_bytes": 2 * size})
+    report = make_report(preview(make_plan(weights=weights), AMAZON), [], {})
+    [warning] = report.warnings
+    assert warning.startswith("On this machine `wellhead serve` would end: The largest tensor has 64.0 GiB")
+    assert (report.buffer_bytes, report.environment["RUNAI_STREAMER_MEMORY_LIMIT"]) == (size, str(size))
+    assert make_report(preview(make_plan(), AMAZON), [], {}).warnings == ()
+
+
+def test_a_buffer_is_needed_by_the_streamer_only_and_unknown_before_headers_are() -> None:
+    assert make_report(preview(downloaded_plan()), [], {}).buffer_bytes == 0
+    option = ["--load-format", "runai_streamer"]
+    assert make_report(preview(downloaded_plan()), option, {}).buffer_bytes == WEIGHTS.largest_tensor_bytes
+    unknown = WEIGHTS.model_copy(update={"uri": "/mnt/models", "largest_tensor_bytes": 0})
+    assert make_report(preview(downloaded_plan(weights=unknown)), option, {}).buffer_bytes is None
