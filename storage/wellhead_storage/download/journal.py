@@ -81,21 +81,29 @@ class Journal:
 
     def add_pin(self, item: StoredObject) -> None:
         """The file starts over as this edition."""
-        self.files[item.name] = Progress(pin_of(item))
-        self._append({"pin": item.name, "of": pin_of(item)})
+        with self._lock:
+            self.files[item.name] = Progress(pin_of(item))
+            self._append({"pin": item.name, "of": pin_of(item)})
 
     def add_done(self, part: Part) -> None:
         """The part is on the disk."""
-        self.files[part.item.name].done.add(part.start)
-        self._append({"done": part.item.name, "start": part.start})
+        with self._lock:
+            self.files[part.item.name].done.add(part.start)
+            self._append({"done": part.item.name, "start": part.start})
 
     def add_verified(self, item: StoredObject) -> None:
         """The file is whole, and its checksum is right."""
-        self.files[item.name].verified = True
-        self._append({"verified": item.name})
+        with self._lock:
+            self.files[item.name].verified = True
+            self._append({"verified": item.name})
+
+    def begun(self) -> set[str]:
+        """Files of which a part is on the disk."""
+        with self._lock:
+            return {name for name, progress in self.files.items() if progress.done}
 
     def _append(self, line: object) -> None:
-        with self._lock, self._path.open("a") as file:
+        with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
 

@@ -164,7 +164,8 @@ class Staging:
 
     def spoil(self, item: StoredObject) -> None:
         """Nothing can go on from what is here of this object."""
-        self._spoiled.add(item.name)
+        with self._counting:
+            self._spoiled.add(item.name)
 
     def _whole_size(self, item: StoredObject) -> bool:
         path = safe_target(self._partial, item.name)
@@ -250,12 +251,12 @@ class Staging:
     def abandon(self, *, resumable: bool) -> None:
         """Remove what is unpublished, unless a next run can go on from it; and our own folder, if it is empty."""
         shutil.rmtree(self.unpacked, ignore_errors=True)
-        for name in self._spoiled:
+        with self._counting:  # jobs that run on until their next check may spoil one more
+            spoiled = set(self._spoiled)
+        for name in spoiled:
             with suppress(OSError):
                 safe_target(self._partial, name).unlink()
-        if resumable and any(
-            progress.done for name, progress in self._journal.files.items() if name not in self._spoiled
-        ):
+        if resumable and self._journal.begun() - spoiled:
             return
         self._forget()
 
