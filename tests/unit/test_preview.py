@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in an init container, whose root is read-only."""
+def no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an init container, whose root is read-only; pytest's own folder (`tmp_path`) is made before that."""
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
 
