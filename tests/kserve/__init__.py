@@ -9,8 +9,8 @@ nobody knows the rule it raises `NotModelledError` instead of guessing.
 
 It knows Standard mode, predictors (a model with a runtime, or a container of the user's own), storage in every form,
 LLMInferenceServices as far as images, init containers, models and volumes go, and the Jobs of LocalModelCache.
-It does not know Knative, transformers and explainers outside the predictor's pod, canaries, multi-node
-InferenceServices, loggers, batchers, multi-model serving, confidential models, or anything about networking and scaling.
+It does not know Knative, transformers and explainers in pods of their own, canaries, multi-node InferenceServices,
+loggers, batchers, multi-model serving, confidential models, or anything about networking and scaling.
 """
 
 from __future__ import annotations

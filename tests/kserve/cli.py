@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,46 +29,63 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         manifests = [each for place in options.manifests for each in read_manifests(place)]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        print(f"cannot read the manifests: {error}", file=sys.stderr)
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        _say(f"cannot read the manifests: {error}")
         return 1
     cluster = Cluster.with_stock(manifests, Release(options.kserve))
     services = [each for each in manifests if each["kind"] in WORKLOAD_KINDS]
     if options.name:
         services = [each for each in services if each["metadata"]["name"] == options.name]
     if not services:
-        print(f"nothing to build a pod for: no {', '.join(WORKLOAD_KINDS)}", file=sys.stderr)
+        _say(f"nothing to build a pod for: no {', '.join(WORKLOAD_KINDS)}")
         return 1
     return max(_build_and_print(cluster, service, options) for service in services)
 
 
 def read_manifests(place: str) -> list[Manifest]:
-    """The objects of a file, of every YAML file in a folder, or of standard input (`-`)."""
+    """The objects of a file, of a folder, or of standard input (`-`).
+
+    A folder with a kustomization.yaml is rendered by kubectl; of any other every YAML file counts.
+
+    Raises:
+        OSError: what is named cannot be read, or rendered.
+    """
     if place == "-":
         return parse(sys.stdin.read())
     path = Path(place)
     if not path.is_dir():
         return parse(path.read_text())
+    if (path / "kustomization.yaml").exists():
+        return parse(_kustomize(path))
     files = sorted(each for each in path.rglob("*") if each.suffix in {".yaml", ".yml"})
-    found = [manifest for file in files for manifest in parse(file.read_text())]
-    return [each for each in found if each["kind"] not in {"Kustomization", "Component"}]
+    return [manifest for file in files for manifest in parse(file.read_text())]
+
+
+def _kustomize(folder: Path) -> str:
+    kubectl = Path(sys.executable).with_name("kubectl")
+    command = [kubectl, "kustomize", folder]
+    finished = subprocess.run(
+        command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+    )
+    if finished.returncode:
+        raise OSError(f"kubectl kustomize {folder}: {finished.stderr.strip()}")
+    return finished.stdout
 
 
 def _build_and_print(cluster: Cluster, service: Manifest, options: argparse.Namespace) -> int:
     name = f"{service['kind']} {service['metadata']['name']}"
     try:
-        if options.all:
-            outcomes = build_all(cluster, service)
-        else:
-            outcomes = [build(cluster, service, options.storage_container)]
+        outcomes: list[Outcome | Refused] = (
+            build_all(cluster, service) if options.all else [build(cluster, service, options.storage_container)]
+        )
     except Refused as refusal:
         outcomes = [refusal]
     except NotModelledError as error:
-        print(f"{name}: not known to this stand-in: {error}", file=sys.stderr)
+        _say(f"{name}: not known to this stand-in: {error}")
         return NOT_MODELLED
     for outcome in outcomes:
         if isinstance(outcome, Refused):
-            print(f"{name}: refused at stage {outcome.stage}: {outcome.message}", file=sys.stderr)
+            _say(f"{name}: refused at stage {outcome.stage}: {outcome.message}")
         else:
             _print_outcome(name, outcome, options)
     return REFUSED if any(isinstance(outcome, Refused) for outcome in outcomes) else 0
@@ -76,15 +94,15 @@ def _build_and_print(cluster: Cluster, service: Manifest, options: argparse.Name
 def _print_outcome(name: str, outcome: Outcome, options: argparse.Namespace) -> None:
     if len(outcome.candidates) > 1:
         others = ", ".join(each for each in outcome.candidates if each != outcome.storage_container)
-        print(
-            f"{name}: with storage container {outcome.storage_container}; KServe chooses at random between it and "
-            f"{others}",
-            file=sys.stderr,
-        )
+        chosen = outcome.storage_container
+        _say(f"{name}: with storage container {chosen}; KServe chooses at random between it and {others}")
     kinds = {"pod": outcome.pods or outcome.workloads, "workload": outcome.workloads, "service": (outcome.service,)}
     for each in kinds[options.output]:
-        print("---")
-        print(yaml.safe_dump(each, sort_keys=True, width=200), end="")
+        sys.stdout.write("---\n" + yaml.safe_dump(each, sort_keys=True, width=200))
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

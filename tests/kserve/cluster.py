@@ -57,11 +57,21 @@ class Cluster:
 
 
 def parse(text: str) -> list[Manifest]:
-    """The objects of a YAML file of one or more documents; a `List` counts as what it holds."""
+    """The objects of a YAML file of one or more documents; a `List` counts as what it holds.
+
+    Raises:
+        ValueError: a document that is no Kubernetes object.
+    """
     objects: list[Manifest] = []
     for document in yaml.safe_load_all(text):
-        if document is not None:
-            objects += document["items"] if document.get("kind") == "List" else [document]
+        if document is None:
+            continue
+        if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+            raise ValueError(f"this is no Kubernetes object: {str(document)[:80]}")
+        objects += document["items"] if document["kind"] == "List" else [document]
+    for each in objects:
+        if not (each.get("metadata") or {}).get("name"):
+            raise ValueError(f"a {each['kind']} without a name")
     return objects
 
 

@@ -102,7 +102,8 @@ def _provide_several(
         storage_container=container,
     )
     try:
-        provide_models(cluster, settings, template.spec, request)
+        if not provide_models(cluster, settings, template.spec, request):
+            chooser.forget()
     except KServeError as error:
         message = f"fails to create NewRawKubeReconciler for predictor: {error}"
         raise Refused("reconcile", message, reason="ReconcileFailed") from None

@@ -61,16 +61,19 @@ class Request:
     storage_container: Manifest | None = None
 
 
-def provide_models(cluster: Cluster, settings: Settings, pod: Manifest, request: Request) -> None:
+def provide_models(cluster: Cluster, settings: Settings, pod: Manifest, request: Request) -> bool:
     """KServe's `CommonStorageInitialization`: changes a pod spec in place.
+
+    Returns:
+        Whether an initializer was added, so that the storage container mattered.
 
     Raises:
         KServeError: whatever KServe would have said.
     """
     if AGENT in request.annotations or is_oci(request.uris[0][0], settings):
-        return
+        return False
     if named(pod.get("initContainers"), INITIALIZER) is not None:
-        return
+        return False
     server = named(pod["containers"], MAIN) or named(pod["containers"], WORKER)
     if server is None:
         raise KServeError("Invalid configuration: cannot find container")
@@ -85,7 +88,7 @@ def provide_models(cluster: Cluster, settings: Settings, pod: Manifest, request:
         if own is not None and own.get("value"):
             own["value"] = MODEL_PATH
     if initializer is None:
-        return
+        return False
 
     volumes = pod.setdefault("volumes", [])
     if request.storage is not None:
@@ -103,6 +106,7 @@ def provide_models(cluster: Cluster, settings: Settings, pod: Manifest, request:
     if bundle is not None:
         add_bundle(bundle, initializer, volumes)
     add_hugging_face_defaults(initializer)
+    return True
 
 
 def initializer_container(settings: Settings, arguments: list[str]) -> Manifest:

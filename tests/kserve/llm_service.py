@@ -9,7 +9,7 @@ from tests.kserve.admission import admit_rest, admit_service_account, pod_from_t
 from tests.kserve.api_defaults import default_deployment, default_pod_spec, default_requests
 from tests.kserve.api_validation import validate_pod
 from tests.kserve.cluster import Cluster, service_account
-from tests.kserve.errors import KServeError, Refused
+from tests.kserve.errors import KServeError, NotModelledError, Refused
 from tests.kserve.llm_configs import child_name, is_data_parallel, resolve_spec
 from tests.kserve.llm_storage import MAIN, Source, attach_model, check_adapters
 from tests.kserve.manifests import Manifest, annotations_of, labels_of, name_of, named, namespace_of
@@ -43,8 +43,12 @@ def reconcile_llm(service: Manifest, cluster: Cluster, settings: Settings) -> Wo
 
     Raises:
         Refused: at the stage "reconcile", or "Pod" for a service account that does not exist.
+        NotModelledError: a part of the spec that changes pods in ways nobody has recorded.
     """
     builder = _Builder(service, resolve_spec(service, cluster), cluster, settings)
+    unknown = [part for part in ("tracing", "kvCacheOffloading") if builder.spec.get(part)]
+    if unknown or builder.spec["model"].get("confidential"):
+        raise NotModelledError(", ".join(unknown) or "model.confidential")
     try:
         check_adapters(builder.spec)
     except KServeError as error:
@@ -91,6 +95,7 @@ class _Builder:
         account_name = pod.get("serviceAccountName") or ""
         if named(pod.get("initContainers"), _SIDECAR) is not None:
             account_name = pod["serviceAccountName"] = account_name or child_name(name_of(self.service), "-kserve")
+        self._tell_sidecar(pod)
         what = "prefill" if suffix else "main"
         begin = "failed to reconcile prefill workload: " if suffix else "failed to reconcile service account: "
         self._attach(pod, account_name, f"{begin}failed to get expected {what} deployment: ", f"{what} deployment")
@@ -140,6 +145,7 @@ class _Builder:
         pod["serviceAccountName"] = next(filter(None, stated), own)
         begin = "failed to reconcile service account: failed to get expected main deployment: "
         self._attach(pod, pod["serviceAccountName"], begin, "main deployment")
+        self._tell_sidecar(pod)
         held = without_zero_values(pod)
         for container in [*held.get("initContainers", []), *held["containers"]]:
             canonical_resources(container.setdefault("resources", {}))
@@ -163,6 +169,13 @@ class _Builder:
             raise Refused("reconcile", message, reason=_ERROR) from None
         if named(pod["containers"], MAIN) is None:
             raise Refused("reconcile", f"{begin}no container found with name {MAIN}", reason=_ERROR)
+
+    def _tell_sidecar(self, pod: Manifest) -> None:
+        sidecar, router = named(pod.get("initContainers"), _SIDECAR), self.spec.get("router")
+        if sidecar is not None and router is not None:
+            pool = ((router.get("scheduler") or {}).get("pool") or {}).get("ref") or {}
+            name = pool.get("name") or child_name(name_of(self.service), "-inference-pool")
+            sidecar.setdefault("env", []).append({"name": "INFERENCE_POOL_NAME", "value": name})
 
     def _with_own_account(self, name: str | None) -> Cluster:
         """KServe makes accounts of its own, with the secrets and annotations of `default`."""

@@ -61,7 +61,8 @@ def _mutate(pod: Manifest, cluster: Cluster, settings: Settings, chooser: Choose
             storage=_storage_spec(annotations),
             storage_container=_storage_container(uri, annotations, cluster.release, chooser),
         )
-        provide_models(cluster, settings, spec, request)
+        if not provide_models(cluster, settings, spec, request):
+            chooser.forget()
     initializer = named(spec.get("initContainers"), INITIALIZER)
     if initializer is not None and annotations.get(_USER, "").lstrip("-").isdigit():
         initializer.setdefault("securityContext", {})["runAsUser"] = int(annotations[_USER])

@@ -23,7 +23,7 @@ class Chooser:
 
     Attributes:
         preferred: name of the storage container to take where several match.
-        chosen: what was taken last.
+        chosen: name of the one that was taken, None for none.
         candidates: everything that could have been taken in its place, itself included.
     """
 
@@ -38,16 +38,21 @@ class Chooser:
         Raises:
             KServeError: a storage container has a regular expression that is none.
         """
-        matching = {
-            name_of(each): each
-            for each in sorted(self.cluster.of_kind("ClusterStorageContainer"), key=name_of)
-            if _usable(each, workload) and supports(each, uri)
-        }
+        matching = {name_of(each): each for each in self.matching(uri, workload)}
         if not matching:
             return None
         self.candidates = tuple(matching)
         self.chosen = self.preferred if self.preferred in matching else self.candidates[0]
         return _spec(matching[self.chosen])
+
+    def matching(self, uri: str, workload: str = INIT_CONTAINER) -> list[Manifest]:
+        """Every storage container that lists the URI, by name; raises like `by_uri`."""
+        known = sorted(self.cluster.of_kind("ClusterStorageContainer"), key=name_of)
+        return [each for each in known if _usable(each, workload) and supports(each, uri)]
+
+    def forget(self) -> None:
+        """The one that was taken came to nothing: a claim, an image, or an initializer of the user's own."""
+        self.chosen, self.candidates = None, ()
 
     def by_name(self, name: str, uri: str) -> Manifest:
         """The spec of the storage container of that name; nothing takes its place.
@@ -82,13 +87,20 @@ def supports(storage_container: Manifest, uri: str) -> bool:
                 return True
         elif known.get("regex"):
             try:
-                found = re.search(known["regex"], uri)
+                if _found(known["regex"], uri):
+                    return True
             except re.error as error:
                 name = name_of(storage_container)
                 raise KServeError(f"error checking storage container {name}: error parsing regexp: {error}") from None
-            if found:
-                return True
     return False
+
+
+def _found(regex: str, uri: str) -> bool:
+    """Anywhere in the URI. Go's RE2 knows neither looking around nor references back."""
+    foreign = re.search(r"\(\?<?[=!]|\\[1-9]", regex)
+    if foreign is not None:
+        raise re.error(f"invalid or unsupported Perl syntax: `{foreign[0]}`")
+    return re.search(regex, uri) is not None
 
 
 def _spec(storage_container: Manifest) -> Manifest:

@@ -26,7 +26,7 @@ def validate_uri(uri: str, chooser: Chooser) -> None:
         KServeError: none of these.
     """
     try:
-        if chooser.by_uri(uri) is not None or not re.search(r"\w+?://", uri):
+        if chooser.matching(uri) or not re.search(r"\w+?://", uri):
             return
     except KServeError as error:
         raise KServeError(f"StorageURI not supported: {error}") from None
