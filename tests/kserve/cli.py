@@ -63,7 +63,7 @@ def read_manifests(place: str) -> list[Manifest]:
 
 def _kustomize(folder: Path) -> str:
     kubectl = Path(sys.executable).with_name("kubectl")
-    command = [kubectl, "kustomize", folder]
+    command: list[str | Path] = [kubectl, "kustomize", folder]
     finished = subprocess.run(
         command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
     )

@@ -6,6 +6,7 @@ import base64
 import copy
 import enum
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -36,9 +37,8 @@ class Cluster:
     @classmethod
     def with_stock(cls, manifests: list[Manifest], release: Release = Release.V0_20) -> Cluster:
         """KServe's own objects (tests/kserve/stock) with `manifests` applied over them, the last one of a name wins."""
-        stock = [manifest for path in sorted(_STOCK.glob("*.yaml")) for manifest in parse(path.read_text())]
         applied: dict[tuple[str, str, str], Manifest] = {}
-        for manifest in [*stock, *manifests]:
+        for manifest in [*_stock(), *manifests]:
             key = _key(manifest)
             kept = applied[key].get("data") if manifest["kind"] == "ConfigMap" and key in applied else None
             applied[key] = {**manifest, "data": {**kept, **(manifest.get("data") or {})}} if kept else manifest
@@ -54,6 +54,11 @@ class Cluster:
 
     def find(self, kind: str, name: str, namespace: str | None = None) -> Manifest | None:
         return next((each for each in self.of_kind(kind, namespace) if each["metadata"]["name"] == name), None)
+
+
+@cache
+def _stock() -> tuple[Manifest, ...]:
+    return tuple(manifest for path in sorted(_STOCK.glob("*.yaml")) for manifest in parse(path.read_text()))
 
 
 def parse(text: str) -> list[Manifest]:

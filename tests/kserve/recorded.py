@@ -52,13 +52,12 @@ def cluster(*manifests: Manifest, without: tuple[str, ...] = (), release: Releas
 def inference_service(model: dict[str, Any] | None = None, **predictor: Any) -> Manifest:
     """One with format `wellhead` and a URI, unless told otherwise; a field that is None is left out."""
     fields = {"modelFormat": {"name": "wellhead"}, "storageUri": "s3://models/llama", **(model or {})}
+    fields = {key: value for key, value in fields.items() if value is not None}
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {"name": "llama", "namespace": NAMESPACE},
-        "spec": {
-            "predictor": {"model": {key: value for key, value in fields.items() if value is not None}, **predictor}
-        },
+        "spec": {"predictor": {"model": fields, **predictor}},
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.kserve import Refused, Release, build, recorded
-from tests.kserve.manifests import Manifest
 
 OLD = Release.V0_18
 
@@ -31,9 +30,9 @@ def test_without_credentials_the_variables_survive() -> None:
 
 
 def test_the_runtime_cannot_pin_a_storage_container_there() -> None:
-    def image(release: Release) -> Manifest:
+    def image(release: Release) -> str:
         pod = build(recorded.cluster(release=release), recorded.inference_service()).pod
-        return recorded.initializer(pod)["image"]  # type: ignore[no-any-return]
+        return str(recorded.initializer(pod)["image"])
 
     assert image(Release.V0_18) == "kserve/storage-initializer:latest"
     assert image(Release.V0_20) == "registry.example/wellhead-initializer:0.1.0"

@@ -56,12 +56,9 @@ def test_a_deployment_leads_to_this_pod(name: str) -> None:
 @pytest.mark.parametrize("name", ["sklearn-unpinned", "storage-uris-unpinned"])
 def test_a_choice_at_random_has_the_recorded_outcome_among_its_own(name: str) -> None:
     manifests = recorded.case(name)
-    outcomes = build_all(recorded.cluster(*manifests), manifests[-1])
-    assert [outcome.storage_container for outcome in outcomes if isinstance(outcome, Outcome)] == [
-        "default",
-        "wellhead",
-    ]
-    assert recorded.result(name, "pod") in [outcome.pod for outcome in outcomes if isinstance(outcome, Outcome)]
+    outcomes = [each for each in build_all(recorded.cluster(*manifests), manifests[-1]) if isinstance(each, Outcome)]
+    assert [outcome.storage_container for outcome in outcomes] == ["default", "wellhead"]
+    assert recorded.result(name, "pod") in [outcome.pod for outcome in outcomes]
 
 
 @pytest.mark.parametrize("name", REFUSED)
