@@ -11,24 +11,10 @@ from tests.kserve.quantities import amount
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 # The order in which the API server looks at what a volume may be; anything else it looks at before or between.
-_VOLUMES = {
-    kind: place
-    for place, kind in enumerate(
-        (
-            *(
-                "emptyDir",
-                "hostPath",
-                "secret",
-                "nfs",
-                "persistentVolumeClaim",
-                "downwardAPI",
-                "configMap",
-                "projected",
-            ),
-            *("csi", "ephemeral", "image"),
-        )
-    )
-}
+_VOLUMES = [
+    *("emptyDir", "hostPath", "secret", "nfs", "persistentVolumeClaim", "downwardAPI"),
+    *("configMap", "projected", "csi", "ephemeral", "image"),
+]
 # A resource that may not be requested beyond its limit, or not at all without the same limit.
 _OVERCOMMITTED = ("cpu", "memory", "ephemeral-storage")
 
@@ -81,7 +67,9 @@ def _errors(spec: Manifest, path: str) -> Iterator[str]:
     volumes = spec.get("volumes") or []
     seen: set[str] = set()
     for index, volume in enumerate(volumes):
-        sources = sorted(volume.keys() - {"name"}, key=lambda kind: (_VOLUMES.get(kind, 0), kind))
+        sources = sorted(
+            volume.keys() - {"name"}, key=lambda kind: (_VOLUMES.index(kind) if kind in _VOLUMES else -1, kind)
+        )
         for source in sources[1:]:
             yield f"{path}.volumes[{index}].{source}: Forbidden: may not specify more than 1 volume type"
         if volume["name"] in seen:

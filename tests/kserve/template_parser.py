@@ -169,11 +169,14 @@ class _Parser:
         else:
             self._waiting.insert(0, token)
             return None
+        position = token.position
         while (following := self._peek()).kind == "field":
             self._take()
+            # Go gives a chain of fields the place where it begins to be one.
+            position = following.position if source == token.value else position
             fields.append(following.value[1:])
             source += following.value
-        return Operand(kind, value, tuple(fields), source, token.position)
+        return Operand(kind, value, tuple(fields), source, position)
 
     def _expect_right(self, context: str) -> None:
         token = self._take_word()
