@@ -27,18 +27,9 @@ def by_kubectl(original: dict[str, Any], patch: dict[str, Any], folder: Path) ->
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": original}
     file = folder / "pod.json"
     file.write_text(json.dumps(pod))
-    command: list[str | Path] = [
-        KUBECTL,
-        "patch",
-        "--local",
-        "-f",
-        file,
-        "--type",
-        "strategic",
-        "-p",
-        json.dumps({"spec": patch}),
-    ]
-    finished = subprocess.run([*command, "-o", "json"], check=True, capture_output=True, text=True, timeout=60)
+    command: list[str | Path] = [KUBECTL, "patch", "--local", "-f", file, "--type", "strategic"]
+    command += ["-p", json.dumps({"spec": patch}), "-o", "json"]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     spec = json.loads(finished.stdout)["spec"]
     for each in spec["containers"]:
         if each.get("resources") == {}:
