@@ -11,6 +11,8 @@ from tests.kserve.manifests import Manifest
 from tests.kserve.names import DEPLOYMENT_MODE, MAIN, MODEL_PATH
 from tests.kserve.settings import Settings
 
+_STANDARD = ("Standard", "RawDeployment")
+_MODES = (*_STANDARD, "Knative", "Serverless", "ModelMesh")
 _V2_FORMATS = ("triton", "vLLM")
 # `predictor.sklearn` and the like, which KServe turns into `predictor.model`; some bring a protocol along.
 _FRAMEWORKS = {
@@ -29,8 +31,10 @@ def with_defaults(service: Manifest, cluster: Cluster, settings: Settings) -> Ma
     predictor = service["spec"]["predictor"]
     _refuse_what_is_not_modelled(service)
     annotations = service["metadata"]["annotations"] = dict(service["metadata"].get("annotations") or {})
-    mode = annotations.setdefault(DEPLOYMENT_MODE, str(settings.deploy.get("defaultDeploymentMode")))
-    if mode not in {"Standard", "RawDeployment"}:
+    default = str(settings.deploy.get("defaultDeploymentMode"))
+    mode = annotations.setdefault(DEPLOYMENT_MODE, default)
+    mode = mode if mode in _MODES else default
+    if mode not in _STANDARD:
         raise NotModelledError(f"deployment mode {mode}")
 
     _unify_frameworks(predictor)
@@ -41,8 +45,8 @@ def with_defaults(service: Manifest, cluster: Cluster, settings: Settings) -> Ma
         annotations.setdefault("modelFormat", model["modelFormat"]["name"])
         if model["modelFormat"]["name"] in _V2_FORMATS:
             model.setdefault("protocolVersion", "v2")
-    elif predictor.get("containers"):
-        _default_custom_predictor(predictor["containers"][0], settings)
+    elif implementations(predictor) == 1:
+        _default_custom_predictor(predictor["containers"], settings)
     for container in [*predictor.get("containers", []), *predictor.get("initContainers", [])]:
         container.setdefault("resources", {})
     for entry in predictor.get("storageUris") or []:
@@ -63,17 +67,26 @@ def _refuse_what_is_not_modelled(service: Manifest) -> None:
 
 
 def _unify_frameworks(predictor: Manifest) -> None:
-    for framework, protocol in _FRAMEWORKS.items():
-        if framework in predictor and "model" not in predictor:
-            model = predictor.pop(framework) or {}
-            if protocol:
-                model.setdefault("protocolVersion", protocol)
-            predictor["model"] = {"modelFormat": {"name": framework}, **model}
+    framework = next((each for each in _FRAMEWORKS if predictor.get(each) is not None), None)
+    if framework is not None:
+        model = predictor.pop(framework)
+        if _FRAMEWORKS[framework]:
+            model.setdefault("protocolVersion", _FRAMEWORKS[framework])
+        predictor["model"] = {"modelFormat": {"name": framework}, **model}
 
 
-def _default_custom_predictor(container: Manifest, settings: Settings) -> None:
-    """A predictor that is a container of the user's own gets KServe's name and resources."""
-    container["name"] = container.get("name") or MAIN
+def implementations(predictor: Manifest) -> int:
+    """How many servers a predictor states: there must be one. Containers are one where nothing else is stated."""
+    known = sum(predictor.get(kind) is not None for kind in (*_FRAMEWORKS, "model"))
+    containers = predictor.get("containers") or []
+    return known + sum(each.get("name") == MAIN for each in containers) or min(len(containers), 1)
+
+
+def _default_custom_predictor(containers: list[Manifest], settings: Settings) -> None:
+    """A predictor that is a container of the user's own gets KServe's resources; if it is alone, its name as well."""
+    container = containers[0]
+    if len(containers) == 1 or not container.get("name"):
+        container["name"] = MAIN
     defaults = settings.service.get("resource") or {}
     resources = container.setdefault("resources", {})
     for kind, suffix in (("requests", "Request"), ("limits", "Limit")):

@@ -10,9 +10,10 @@ from tests.kserve.api_validation import validate_pod, validate_service, validate
 from tests.kserve.cluster import Cluster
 from tests.kserve.defaulting import with_defaults
 from tests.kserve.deployment import build_deployment, service_ports
-from tests.kserve.errors import KServeError, Refused
+from tests.kserve.errors import KServeError, NotModelledError, Refused
 from tests.kserve.initializer import Request, StorageSpec, provide_models
 from tests.kserve.manifests import Manifest, name_of, named, namespace_of
+from tests.kserve.oci import is_oci
 from tests.kserve.pod_webhook import mutate_pod
 from tests.kserve.predictor import Template, build_template, storage_annotations
 from tests.kserve.runtimes import select_runtime
@@ -86,6 +87,8 @@ def _provide_several(
     uris = [(entry["uri"], entry["mountPath"]) for entry in predictor.get("storageUris") or []]
     if not uris:
         return
+    if any(is_oci(uri, settings) for uri, _ in uris):
+        raise NotModelledError("images in storageUris")
     storage = (predictor.get("model") or {}).get("storage") or {}
     complete = storage.get("key") is not None and storage.get("parameters") is not None
     name = predictor.get("storageContainerName")

@@ -38,14 +38,12 @@ def add_missing_variable(container: Manifest, name: str, value: str) -> None:
 
 
 def set_variable(container: Manifest, name: str, value: str) -> None:
-    """Appends the variable, or replaces whatever carried its name."""
-    new = {"name": name, "value": value}
-    environment = container.setdefault("env", [])
-    for index, entry in enumerate(environment):
-        if entry.get("name") == name:
-            environment[index] = new
-            return
-    environment.append(new)
+    """Appends the variable, or changes the value of the one that is there, and nothing else of it."""
+    old = variable(container, name)
+    if old is None:
+        container.setdefault("env", []).append({"name": name, "value": value})
+    else:
+        old["value"] = value
 
 
 def merge_variables(container: Manifest, variables: list[Manifest]) -> None:

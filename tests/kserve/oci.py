@@ -67,7 +67,7 @@ def _add_image_volume(pod: Manifest, container: Manifest, image: str) -> None:
     volume = named(pod["volumes"], MODEL_VOLUME)
     if volume is not None and "emptyDir" in volume:
         del volume["emptyDir"]
-        volume["image"] = {"reference": image}
+        volume["image"] = {"reference": image, "pullPolicy": "IfNotPresent"}
 
 
 def _add_modelcar(pod: Manifest, container: Manifest, image: str, settings: Settings) -> None:

@@ -27,7 +27,9 @@ from tests.kserve.storage_containers import Chooser
 _WEBHOOK = "inferenceservice.kserve-webhook-server.pod-mutator"
 _AGGREGATE, _SCRAPE = "serving.kserve.io/enable-metric-aggregation", "serving.kserve.io/enable-prometheus-scraping"
 _USER = "serving.kserve.io/storage-initializer-uid"
-_INTERCEPTION = "sidecar.istio.io/interceptionMode"
+_INTERCEPTION, _SIDECARS = "sidecar.istio.io/interceptionMode", "sidecar.istio.io/status"
+_ISTIO_USER = 1337
+_ACCELERATOR, _ACCELERATOR_LABEL = "serving.kserve.io/gke-accelerator", "cloud.google.com/gke-accelerator"
 
 
 def mutate_pod(pod: Manifest, cluster: Cluster, settings: Settings, chooser: Chooser) -> None:
@@ -35,7 +37,7 @@ def mutate_pod(pod: Manifest, cluster: Cluster, settings: Settings, chooser: Cho
 
     Raises:
         Refused: at the stage "Pod".
-        NotModelledError: a pod that wants KServe's agent, or one in Istio's mesh.
+        NotModelledError: a pod that wants KServe's agent.
     """
     if SERVICE_LABEL not in pod["metadata"].get("labels", {}):
         return
@@ -48,8 +50,9 @@ def mutate_pod(pod: Manifest, cluster: Cluster, settings: Settings, chooser: Cho
 def _mutate(pod: Manifest, cluster: Cluster, settings: Settings, chooser: Chooser) -> None:
     metadata, spec = pod["metadata"], pod["spec"]
     annotations = metadata.setdefault("annotations", {})
-    if AGENT in annotations or annotations.get(_INTERCEPTION) == "REDIRECT":
-        raise NotModelledError("KServe's agent, or Istio's CNI plugin")
+    if AGENT in annotations:
+        raise NotModelledError("KServe's agent")
+    _select_accelerator(spec, annotations)
     source = annotations.get(SOURCE_URI)
     if source is not None:
         uri = cached_uri(source, metadata["labels"], annotations)
@@ -63,9 +66,9 @@ def _mutate(pod: Manifest, cluster: Cluster, settings: Settings, chooser: Choose
         )
         if not provide_models(cluster, settings, spec, request):
             chooser.forget()
-    initializer = named(spec.get("initContainers"), INITIALIZER)
-    if initializer is not None and annotations.get(_USER, "").lstrip("-").isdigit():
-        initializer.setdefault("securityContext", {})["runAsUser"] = int(annotations[_USER])
+    initializer, user = named(spec.get("initContainers"), INITIALIZER), _network_user(spec, annotations)
+    if initializer is not None and user is not None:
+        initializer["securityContext"] = {**(initializer.get("securityContext") or {}), "runAsUser": user}
     _annotate_for_prometheus(annotations, settings)
     if source is not None:
         add_image(source, settings, spec)
@@ -84,6 +87,24 @@ def _storage_container(uri: str, annotations: dict[str, str], release: Release, 
     if name and release is not Release.V0_18:
         return chooser.by_name(name, uri)
     return chooser.by_uri(uri)
+
+
+def _select_accelerator(spec: Manifest, annotations: dict[str, str]) -> None:
+    limits = [(each.get("resources") or {}).get("limits") or {} for each in spec["containers"]]
+    if _ACCELERATOR in annotations and any("nvidia.com/gpu" in each for each in limits):
+        spec["nodeSelector"] = {**(spec.get("nodeSelector") or {}), _ACCELERATOR_LABEL: annotations[_ACCELERATOR]}
+
+
+def _network_user(spec: Manifest, annotations: dict[str, str]) -> int | None:
+    """The user whose traffic Istio lets through before its sidecar runs: the one asked for, or the sidecar's own."""
+    if _USER in annotations:
+        asked = annotations[_USER]
+        return int(asked) if asked.lstrip("+-").isdigit() else None
+    if named(spec.get("initContainers"), "istio-init") or annotations.get(_INTERCEPTION) != "REDIRECT":
+        return None
+    sidecars = json.loads(annotations.get(_SIDECARS) or "{}").get("containers") or []
+    sidecar = named(spec["containers"], sidecars[0]) if sidecars else None
+    return None if sidecar is None else (sidecar.get("securityContext") or {}).get("runAsUser", _ISTIO_USER)
 
 
 def _annotate_for_prometheus(annotations: dict[str, str], settings: Settings) -> None:

@@ -77,8 +77,18 @@ def storage_uri(predictor: Manifest) -> str | None:
     if predictor.get("model") is not None:
         uri = predictor["model"].get("storageUri")
     else:
-        uri = (variable((predictor.get("containers") or [{}])[0], "STORAGE_URI") or {}).get("value")
+        own = variable(named(predictor.get("containers"), MAIN) or {}, "STORAGE_URI")
+        uri = None if own is None else own.get("value", "")
     return None if uri is None else str(uri)
+
+
+def _serves_many_models(predictor: Manifest) -> bool:
+    """KServe takes a model that comes from nowhere for one of many, unless the user brings containers too."""
+    if predictor.get("containers"):
+        return (variable(predictor["containers"][0], "MULTI_MODEL_SERVER") or {}).get("value") == "true"
+    model = predictor["model"]
+    stored = model.get("storageUri") is not None or model.get("storage") is not None or predictor.get("storageUris")
+    return not stored and model["modelFormat"]["name"] != "huggingface"
 
 
 def storage_annotations(service: Manifest, settings: Settings, chooser: Chooser) -> dict[str, str]:
@@ -86,7 +96,7 @@ def storage_annotations(service: Manifest, settings: Settings, chooser: Chooser)
 
     Raises:
         Refused: a URI that nothing can download, or a URI and a path.
-        NotModelledError: without any storage KServe takes a service for a multi-model server.
+        NotModelledError: KServe takes the service for a multi-model server.
     """
     predictor = service["spec"]["predictor"]
     model, uri = predictor.get("model") or {}, storage_uri(predictor)
@@ -100,9 +110,10 @@ def storage_annotations(service: Manifest, settings: Settings, chooser: Chooser)
             annotations[STORAGE_SPEC_KEY] = storage["key"]
         if storage.get("path") is not None:
             annotations[SOURCE_URI] = SCHEME_PLACEHOLDER + storage["path"].removeprefix("/")
-    stored = uri is not None or storage is not None or predictor.get("storageUris")
-    if model and not stored and model["modelFormat"]["name"] != "huggingface":
-        raise NotModelledError("a predictor without storageUri, to which KServe adds its multi-model agent")
+    if _serves_many_models(predictor):
+        raise NotModelledError(
+            "a multi-model server, to which KServe adds its agent; a model without storageUri is one"
+        )
     if uri is not None:
         if SOURCE_URI in annotations:
             raise Refused("reconcile", "must provide only one of storageUri and storage.path")
@@ -157,21 +168,23 @@ def _pod_fields(predictor: Manifest) -> Manifest:
 
 
 def _custom_pod(predictor: Manifest) -> Manifest:
+    """KServe puts the server first, and leaves it in its old place as well, so that the API server refuses the pod."""
     pod = _pod_fields(predictor)
-    if not pod.get("containers"):
-        raise Refused("reconcile", "no container configuration found in selected serving runtime")
+    server = named(pod["containers"], MAIN)
+    if server is None:
+        raise NotModelledError(f"a custom predictor of several containers, none called {MAIN}: KServe crashes")
+    pod["containers"][0] = copy.deepcopy(server)
     return pod
 
 
 def _merged_pod(predictor: Manifest, service: Manifest, runtime: Runtime) -> Manifest:
     containers = runtime.spec.get("containers") or []
     own = predictor.get("containers") or []
-    if not containers:
-        problem = "no container configuration found in selected serving runtime"
-        raise Refused("reconcile", problem, reason="InvalidPredictorSpec", status_message=problem)
     server = named(containers, MAIN)
     if server is None:
-        raise NotModelledError(f"a runtime without a container called {MAIN}")
+        problem = f"failed to find {MAIN} in ServingRuntime containers"
+        problem = problem if containers else "no container configuration found in selected serving runtime"
+        raise Refused("reconcile", problem, reason="InvalidPredictorSpec", status_message=problem)
     model = {field: value for field, value in predictor["model"].items() if field not in _MODEL_FIELDS}
     server = _rendered(merge_runtime_container(server, model), service, runtime)
     update_image(server, predictor["model"].get("runtimeVersion"), runtime)

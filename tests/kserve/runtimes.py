@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.kserve.cluster import Cluster
-from tests.kserve.errors import Refused
+from tests.kserve.errors import NotModelledError, Refused
 from tests.kserve.manifests import Manifest, annotations_of, name_of
 from tests.kserve.zero_values import without_zero_values
 
-_PROTOCOLS = {"": 0, "v1": 1, "v2": 2, "grpc-v1": 3, "grpc-v2": 4}
+_PROTOCOLS = ("v1", "v2", "grpc-v1", "grpc-v2")
+_SERVER_TYPE = "serving.kserve.io/server-type"
+# Servers for which KServe adds variables and labels of their own.
+_WITH_OWN_DEFAULTS = ("mlserver", "torchserve", "tritonserver")
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,24 @@ class Runtime:
     spec: Manifest
     annotations: dict[str, str]
 
+    @property
+    def server_type(self) -> str:
+        """What KServe takes the server for: an annotation says so, or the name of one of KServe's own runtimes."""
+        own, prefix, name = self.name.rpartition("kserve-")
+        return self.annotations.get(_SERVER_TYPE) or (name if prefix and not own else "")
+
 
 def select_runtime(cluster: Cluster, model: Manifest, namespace: str) -> Runtime:
     """The runtime that the model names, or the best of those that select themselves for its format.
 
     Raises:
         Refused: at the stage "reconcile".
+        NotModelledError: one of KServe's runtimes with defaults of its own.
     """
-    return _named(cluster, model, namespace) if model.get("runtime") else _automatic(cluster, model, namespace)
+    runtime = _named(cluster, model, namespace) if model.get("runtime") else _automatic(cluster, model, namespace)
+    if runtime.server_type in _WITH_OWN_DEFAULTS:
+        raise NotModelledError(f"KServe's defaults for {runtime.server_type}")
+    return runtime
 
 
 def _named(cluster: Cluster, model: Manifest, namespace: str) -> Runtime:
@@ -61,7 +74,7 @@ def _refusal(name: str, problem: str, reason: str = "NoSupportingRuntime") -> Re
 
 
 def _automatic(cluster: Cluster, model: Manifest, namespace: str) -> Runtime:
-    """Those of the namespace first; then by priority, and the newest first; then by name."""
+    """Those of the namespace first; then by priority, by protocol, and the newest first; then by name."""
     wanted, protocol = model["modelFormat"], model.get("protocolVersion") or "v1"
     scopes = [cluster.of_kind("ServingRuntime", namespace), cluster.of_kind("ClusterServingRuntime")]
     for scope in scopes:
@@ -116,4 +129,6 @@ def _priority(spec: Manifest, wanted: str) -> int:
 
 
 def _protocol_rank(spec: Manifest) -> int:
-    return min((_PROTOCOLS.get(each, 0) for each in spec.get("protocolVersions") or []), default=0)
+    """A runtime that names none that KServe knows comes last."""
+    known = [_PROTOCOLS.index(each) for each in spec.get("protocolVersions") or [] if each in _PROTOCOLS]
+    return min(known, default=len(_PROTOCOLS))

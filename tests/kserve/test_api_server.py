@@ -37,8 +37,8 @@ def refusal(model: dict[str, Any] | None = None, **predictor: Any) -> Refused:
         ),
         (
             {},
-            {"containers": [{"name": "kserve-container", "image": "i"}]},
-            'containers[1].name: Duplicate value: "kserve-container"',
+            {"containers": [{"name": "a", "image": "i"}, {"name": "a", "image": "i"}]},
+            'containers[2].name: Duplicate value: "a"',
         ),
         (
             {"volumeMounts": [{"name": "nowhere", "mountPath": "/x"}]},

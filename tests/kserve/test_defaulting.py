@@ -52,6 +52,13 @@ def test_the_deployment_mode_is_written_down_unless_it_is_given() -> None:
     assert stored(older)["metadata"]["annotations"][mode] == "RawDeployment"
 
 
+def test_a_deployment_mode_that_is_none_counts_as_the_default() -> None:
+    service = recorded.inference_service()
+    service["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": "Serverful"}
+    outcome = build(recorded.cluster(), service)
+    assert outcome.pod["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Serverful"
+
+
 def test_the_service_that_was_given_is_left_alone() -> None:
     service = recorded.inference_service()
     build(recorded.cluster(), service)
@@ -72,15 +79,10 @@ def test_the_service_that_was_given_is_left_alone() -> None:
             "storage uri should not be specified in transformer container",
         ),
         ({"storageUris": [{"uri": "s3://a"}]}, "Setting both StorageURI and StorageURIs is not supported."),
-        (
-            {"model": {"storageUri": "gs://models/llama", "storage": {"key": "minio"}}},
-            "storageUri, must be one of: [s3://, hdfs://, webhdfs://] or match https://{}.blob.core.windows.net/{}/{} "
-            "or be an absolute or relative local path. StorageUri [gs://models/llama] is not supported",
-        ),
-        (
-            {"model": {"storageUri": None, "storage": {"path": "x", "parameters": {"type": "gs"}}}},
-            "storage.spec.type, must be one of: [s3://, hdfs://, webhdfs://]. storage.spec.type [gs] is not supported",
-        ),
+        ({"minReplicas": 3, "maxReplicas": 2}, "'MinReplicas' cannot be greater than MaxReplicas"),
+        ({"minReplicas": -1}, "'MinReplicas' cannot be less than 0"),
+        ({"maxReplicas": -1}, "'MaxReplicas' cannot be less than 0"),
+        ({"containerConcurrency": -1}, "parallelism cannot be less than 0"),
     ],
 )
 def test_what_the_webhook_denies(service: dict[str, Any], words: str) -> None:
@@ -111,6 +113,24 @@ def test_a_name_that_starts_with_a_digit_is_denied() -> None:
     assert denial(service).startswith('the InferenceService "7b" is invalid: a InferenceService name must consist of')
 
 
+SERVER = {"name": "kserve-container", "image": "own:1"}
+
+
+@pytest.mark.parametrize(
+    "predictor",
+    [
+        {},
+        {"containers": []},
+        {"containers": [SERVER], "model": {"modelFormat": {"name": "wellhead"}, "storageUri": "s3://m"}},
+        {"sklearn": {"storageUri": "s3://m"}, "xgboost": {"storageUri": "s3://m"}},
+    ],
+)
+def test_a_predictor_is_exactly_one_thing(predictor: Manifest) -> None:
+    words = denial({**recorded.inference_service(), "spec": {"predictor": predictor}})
+    assert words.startswith("exactly one of [SKLearn, XGBoost, ")
+    assert words.endswith(", PodSpec] must be specified in PredictorSpec")
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -129,6 +149,13 @@ def test_what_is_not_known_is_said(spec: Manifest) -> None:
 def test_a_predictor_without_storage_would_get_the_multi_model_agent() -> None:
     with pytest.raises(NotModelledError, match="agent"):
         build(recorded.cluster(), recorded.inference_service({"storageUri": None}))
+
+
+def test_beside_a_container_of_the_users_own_no_storage_is_needed() -> None:
+    service = recorded.inference_service({"storageUri": None}, containers=[{"name": "sidecar", "image": "s:1"}])
+    spec = build(recorded.cluster(), service).pod["spec"]
+    assert "initContainers" not in spec
+    assert [each["name"] for each in spec["containers"]] == ["kserve-container", "sidecar"]
 
 
 def test_knative_is_not_known() -> None:
@@ -174,6 +201,44 @@ def test_a_custom_predictor_says_its_uri_in_a_variable() -> None:
     assert recorded.environment(recorded.server(pod))["STORAGE_URI"] == "/mnt/models"
     assert recorded.server(pod)["resources"]["limits"] == {"cpu": "1", "memory": "2Gi"}
     assert recorded.initializer(pod)["args"] == ["s3://models/llama", "/mnt/models"]
+
+
+def custom(*containers: Manifest) -> Manifest:
+    return {**recorded.inference_service(), "spec": {"predictor": {"containers": list(containers)}}}
+
+
+def test_a_custom_predictor_that_is_alone_gets_kserves_name() -> None:
+    pod = build(recorded.cluster(), custom({"name": "mine", "image": "own:1"})).pod
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["kserve-container"]
+
+
+def test_a_custom_predictor_may_have_others_behind_it() -> None:
+    variable = {"name": "STORAGE_URI", "value": "pvc://claim"}
+    sidecar = {"name": "sidecar", "image": "s:1", "env": [{"name": "STORAGE_URI", "value": "pvc://other"}]}
+    pod = build(recorded.cluster(), custom({**SERVER, "env": [variable]}, sidecar)).pod
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["kserve-container", "sidecar"]
+    volume = recorded.named(pod["spec"]["volumes"], "kserve-pvc-source")
+    assert volume["persistentVolumeClaim"] == {"claimName": "claim"}
+
+
+def test_a_custom_predictor_behind_another_container_is_there_twice() -> None:
+    with pytest.raises(Refused) as caught:
+        build(recorded.cluster(), custom({"name": "sidecar", "image": "s:1"}, SERVER))
+    assert caught.value.message.endswith('spec.template.spec.containers[1].name: Duplicate value: "kserve-container"')
+
+
+def test_what_makes_kserve_crash_is_said() -> None:
+    with pytest.raises(NotModelledError, match="crashes"):
+        build(recorded.cluster(), custom({"name": "a", "image": "i:1"}, {"name": "b", "image": "i:1"}))
+
+
+def test_the_services_name_is_written_over_a_value_but_not_over_a_source() -> None:
+    source = {"fieldRef": {"fieldPath": "metadata.name"}}
+    mine = {"name": "INFERENCE_SERVICE_NAME", "value": "mine"}
+    pod = build(recorded.cluster(), recorded.inference_service({"env": [mine]})).pod
+    assert recorded.environment(recorded.server(pod))["INFERENCE_SERVICE_NAME"] == "llama"
+    with pytest.raises(Refused, match="may not be specified when `value` is not empty"):
+        build(recorded.cluster(), recorded.inference_service({"env": [{"name": mine["name"], "valueFrom": source}]}))
 
 
 def test_the_token_can_be_switched_off_for_everyone() -> None:

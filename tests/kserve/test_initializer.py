@@ -85,6 +85,36 @@ def test_istio_can_change_its_user() -> None:
     assert recorded.initializer(pod_of(service))["securityContext"]["runAsUser"] == 1337
 
 
+@pytest.mark.parametrize(
+    ("security", "mode", "status", "user"),
+    [
+        ({}, "REDIRECT", '{"containers": ["istio-proxy"]}', 1337),
+        ({"runAsUser": 7}, "REDIRECT", '{"containers": ["istio-proxy"]}', 7),
+        ({"runAsUser": 7}, "TPROXY", '{"containers": ["istio-proxy"]}', 1000),
+        ({"runAsUser": 7}, "REDIRECT", '{"containers": []}', 1000),
+        ({"runAsUser": 7}, "REDIRECT", None, 1000),
+    ],
+)
+def test_where_istio_redirects_without_an_init_container_it_runs_as_the_sidecar(
+    security: Manifest, mode: str, status: str | None, user: int
+) -> None:
+    sidecar = {"name": "istio-proxy", "image": "istio:1", "securityContext": security}
+    service = recorded.inference_service(containers=[sidecar])
+    service["metadata"]["annotations"] = {"sidecar.istio.io/interceptionMode": mode}
+    if status is not None:
+        service["metadata"]["annotations"]["sidecar.istio.io/status"] = status
+    pod = build(recorded.cluster(), service, "wellhead").pod
+    assert recorded.initializer(pod)["securityContext"].get("runAsUser", 1000) == user
+
+
+@pytest.mark.parametrize(("limits", "selected"), [({"nvidia.com/gpu": "1"}, True), ({}, False)])
+def test_gkes_accelerator_is_selected_for_what_has_a_gpu(limits: Manifest, *, selected: bool) -> None:
+    service = recorded.inference_service({"resources": {"limits": limits}}, nodeSelector={"zone": "a"})
+    service["metadata"]["annotations"] = {"serving.kserve.io/gke-accelerator": "nvidia-h100"}
+    wanted = {"zone": "a", **({"cloud.google.com/gke-accelerator": "nvidia-h100"} if selected else {})}
+    assert pod_of(service)["spec"]["nodeSelector"] == wanted
+
+
 @pytest.mark.parametrize(("uri", "folder"), [("pvc://claim", ""), ("pvc://claim/a", "a"), ("pvc://claim/a/b/", "a/b/")])
 def test_a_claim_is_mounted_where_the_model_lies(uri: str, folder: str) -> None:
     pod = pod_of(recorded.inference_service({"storageUri": uri}))
@@ -244,6 +274,10 @@ class TestImages:
     def test_enabled_fetching_is_not_guessed(self) -> None:
         with pytest.raises(NotModelledError):
             pod_of(recorded.inference_service({"storageUri": "oci+fetch://r/x:1"}), self.enabled())
+
+    def test_several_uris_with_an_image_are_not_guessed(self) -> None:
+        with pytest.raises(NotModelledError, match="storageUris"):
+            pod_of(several(("s3://a", "/mnt/a"), ("oci://r/x:1", "/mnt/b")))
 
     def test_with_images_switched_off_the_initializer_gets_the_uri(self) -> None:
         off = '{"cpuRequest": "1", "cpuLimit": "1", "memoryRequest": "1Gi", "memoryLimit": "1Gi"}'

@@ -78,6 +78,13 @@ def test_the_protocol_is_v1_unless_the_service_or_its_format_says_otherwise() ->
     assert chosen(runtime("a")) == "a", "one without protocols speaks them all"
 
 
+def test_among_equals_the_older_protocol_wins_and_a_runtime_that_names_none_is_the_last() -> None:
+    both, later = runtime("b", protocolVersions=["v2", "v1"]), runtime("a", protocolVersions=["grpc-v1", "v2"])
+    silent = runtime("0")
+    assert chosen(silent, later, both, protocolVersion="v2") == "b"
+    assert chosen(silent, later, protocolVersion="v2") == "a"
+
+
 def test_disabled_multi_model_and_multi_node_runtimes_are_passed_over() -> None:
     others = [runtime("a", disabled=True), runtime("b", multiModel=True), runtime("c", workerSpec={"containers": []})]
     assert chosen(*others, runtime("d")) == "d"
@@ -129,6 +136,9 @@ def test_other_containers_of_the_runtime_are_kept_as_they_are() -> None:
         ("a", "huggingfaceserver", {"limits": {"amd.com/gpu": "1"}}, None, "server:1-gpu"),
         ("kserve-huggingfaceserver", None, {"limits": {"nvidia.com/gpu": "1"}}, None, "server:1-gpu"),
         ("a", None, {"limits": {"nvidia.com/gpu": "1"}}, None, "server:1"),
+        ("a", "sklearnserver", {"limits": {"nvidia.com/gpu": "1"}}, None, "server:1"),
+        ("huggingfaceserver", None, {"limits": {"nvidia.com/gpu": "1"}}, None, "server:1"),
+        ("kserve-vllmserver", "own", {}, None, "server:1"),
     ],
 )
 def test_images_that_kserve_exchanges(
@@ -166,6 +176,12 @@ def test_only_some_fields_of_a_runtime_reach_the_pod() -> None:
     assert "hostIPC" not in spec
 
 
-def test_a_runtime_without_the_servers_container_is_not_guessed() -> None:
-    with pytest.raises(NotModelledError):
-        chosen(runtime("a", containers=[{"name": "server", "image": "i"}]))
+def test_a_runtime_without_the_servers_container_is_refused() -> None:
+    refused = refusal(runtime("a", containers=[{"name": "server", "image": "i"}]))
+    assert refused.message == "failed to find kserve-container in ServingRuntime containers"
+    assert refused.reason == "InvalidPredictorSpec"
+
+
+def test_a_server_with_defaults_of_its_own_is_not_guessed() -> None:
+    with pytest.raises(NotModelledError, match="mlserver"):
+        chosen(runtime("kserve-mlserver"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from tests.kserve.defaulting import implementations
 from tests.kserve.errors import Refused
 from tests.kserve.manifests import Manifest, annotations_of, name_of, named
 from tests.kserve.mounts import common_parent
 from tests.kserve.names import TRANSFORMER
-from tests.kserve.storage_uris import UNSUPPORTED
 
 _WEBHOOK = "inferenceservice.kserve-webhook-server.validator"
 _NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
@@ -18,7 +18,11 @@ _NAME_WORDS = (
     """(e.g. "my-name" or "abc-123", regex used for validation is '{pattern}')"""
 )
 _AUTOSCALERS = ("hpa", "external", "keda", "none")
-_STORAGE_SPEC_SCHEMES = ("s3://", "hdfs://", "webhdfs://")
+# As KServe lists them; where StorageContainerName stands among them was not seen.
+_KINDS = (
+    *("SKLearn", "XGBoost", "Tensorflow", "PyTorch", "Triton", "ONNX", "HuggingFace", "PMML", "LightGBM", "Paddle"),
+    *("Model", "StorageUris", "StorageContainerName", "WorkerSpec", "PodSpec"),
+)
 
 
 def validate(service: Manifest) -> None:
@@ -52,7 +56,7 @@ def _wrong(service: Manifest) -> str | None:
         return "storage uri should not be specified in transformer container"
     if model is not None and model.get("name"):
         return "the 'name' field is not allowed in standard predictor"
-    return _wrong_uris(predictor) or _wrong_storage_spec(model or {})
+    return _wrong_uris(predictor) or _wrong_kind(predictor) or _wrong_scale(predictor)
 
 
 def _wrong_uris(predictor: Manifest) -> str | None:
@@ -85,14 +89,18 @@ def _wrong_uris(predictor: Manifest) -> str | None:
     return None
 
 
-def _wrong_storage_spec(model: Manifest) -> str | None:
-    storage, uri = model.get("storage"), model.get("storageUri")
-    if storage is None:
+def _wrong_kind(predictor: Manifest) -> str | None:
+    if implementations(predictor) == 1:
         return None
-    known = ", ".join(_STORAGE_SPEC_SCHEMES)
-    if uri is not None:
-        return None if uri.startswith(_STORAGE_SPEC_SCHEMES) else UNSUPPORTED.format(known=known, uri=uri)
-    kind = (storage.get("parameters") or {}).get("type")
-    if kind is not None and f"{kind}://" not in _STORAGE_SPEC_SCHEMES:
-        return f"storage.spec.type, must be one of: [{known}]. storage.spec.type [{kind}] is not supported"
-    return None
+    return f"exactly one of [{', '.join(_KINDS)}] must be specified in PredictorSpec"
+
+
+def _wrong_scale(predictor: Manifest) -> str | None:
+    least, most = predictor.get("minReplicas", 1), predictor.get("maxReplicas", 0)
+    if predictor.get("containerConcurrency", 0) < 0:
+        return "parallelism cannot be less than 0"
+    if least < 0:
+        return "'MinReplicas' cannot be less than 0"
+    if most < 0:
+        return "'MaxReplicas' cannot be less than 0"
+    return "'MinReplicas' cannot be greater than MaxReplicas" if least > most > 0 else None
