@@ -28,7 +28,7 @@ test: $(VENV)/.engine $(VENV)/.azurite system-tools ## Everything: unit, storage
 
 .PHONY: unit
 unit: $(VENV)/.dev ## The tests that need neither a server nor an engine (seconds)
-	$(PYTEST) tests/unit
+	$(PYTEST) tests/unit tests/kserve
 
 .PHONY: storage
 storage: $(VENV)/.dev $(VENV)/.azurite ## The tests against real stores

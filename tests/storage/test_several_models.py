@@ -140,7 +140,7 @@ def test_one_that_fails_in_a_transfer_stops_the_other(
         return fault()
 
     proxy.interfere = interfere
-    outcome = init(pod, models, WELLHEAD_RETRY_TIMEOUT="1")
+    outcome = init(pod, models, WELLHEAD_RETRY_TIMEOUT="1", WELLHEAD_CONNECTIONS="16")
     assert outcome.exit_code == code, outcome.stderr
     assert outcome.sentence.startswith(f"For {folders(pod)[failing]}: ")
     assert sentence in outcome.sentence
