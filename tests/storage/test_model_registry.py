@@ -189,17 +189,27 @@ def test_a_database_that_does_not_start_is_named(registry: FakeRegistry) -> None
 # Two parts may mean model and version, or host and model. ---------------------------------------------------------
 
 NOBODY = "127.0.0.1:9"
-SECONDS = 3.0
+SECONDS = 5.0
+STARTING = [(503, "database not ready")] * 20  # at least three seconds
 
 
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask five times a second, so that it does not take long to notice a server."""
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.05)
+    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 0.2)
+
+
+@pytest.mark.usefixtures("often")
 def test_a_database_is_waited_for_at_the_host_in_the_uri(registry: FakeRegistry) -> None:
-    registry.failures = [(503, "database not ready")] * 4  # some three seconds
+    registry.failures = STARTING.copy()
     assert resolved(registry, f"{registry.host}/llama", MODEL_REGISTRY_BASE_URL=NOBODY) == "s3://models/llama/v2"
 
 
+@pytest.mark.usefixtures("often")
 def test_a_database_is_waited_for_behind_a_host_that_is_none(registry: FakeRegistry) -> None:
     registry.add(NOBODY, "v1", "s3://models/odd")
-    registry.failures = [(503, "database not ready")] * 4
+    registry.failures = STARTING.copy()
     assert resolved(registry, f"{NOBODY}/v1") == "s3://models/odd"
 
 
@@ -211,12 +221,14 @@ def test_a_database_that_starts_is_not_given_up_for_the_other_reading(registry: 
         assert (found, other.asked) == ("s3://models/llama/v2", [])
 
 
+@pytest.mark.usefixtures("often")
 def test_a_host_in_the_uri_that_is_not_there_yet() -> None:
     with fake_registry(closed=SECONDS) as late:
         late.load()
         assert resolved(late, f"{late.host}/llama", MODEL_REGISTRY_BASE_URL=NOBODY) == "s3://models/llama/v2"
 
 
+@pytest.mark.usefixtures("often")
 def test_a_host_in_the_uri_that_is_not_there_yet_while_the_configured_one_knows_no_such_model(
     registry: FakeRegistry,
 ) -> None:
@@ -226,12 +238,14 @@ def test_a_host_in_the_uri_that_is_not_there_yet_while_the_configured_one_knows_
         assert resolved(late, f"{late.host}/llama", **variables) == "s3://models/llama/v2"
 
 
+@pytest.mark.usefixtures("often")
 def test_a_configured_registry_that_is_not_there_yet() -> None:
     with fake_registry(closed=SECONDS) as late:
         late.add(NOBODY, "v1", "s3://models/odd")
         assert resolved(late, f"{NOBODY}/v1") == "s3://models/odd"
 
 
+@pytest.mark.usefixtures("often")
 def test_a_configured_registry_that_is_not_there_yet_behind_a_host_that_is_no_registry(
     registry: FakeRegistry,
 ) -> None:
