@@ -1,25 +1,14 @@
-"""The URI grammar: text → `StorageUri`, for every scheme of the design's table.
-
-One frozen dataclass, one parser. Schemes are case-insensitive on input and lower-case ever after (the streamer
-lists nothing at all for `S3://`, without an error). Keys are kept as they are written: object keys may hold
-spaces, `+`, `%` and any Unicode, and S3 tools write them literally in `s3://` URIs, so nothing is percent-decoded
-there. A query (`?endpoint=…&region=…`) is split off, because Kubeflow's registry writes one.
-"""
+"""The grammar: text → `StorageUri`, one function for each kind of store."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlencode
+from dataclasses import replace
+from urllib.parse import parse_qsl, unquote
 
 from wellhead_storage.azure_hosts import PUBLIC, azure_host, is_account, is_blob_host, is_files_host
 from wellhead_storage.errors import InvalidUri
-
-Kind = Literal["s3", "gs", "az", "hf", "http", "file", "mounted", "registry", "delegated"]
-
-WRAPPER = "runai_streamer"
-"""The wrapper protocol of llm-d's users: `runai_streamer://<any URI>` demands streaming."""
+from wellhead_storage.uri.model import STREAMABLE, WRAPPER, Kind, StorageUri
 
 _KINDS: dict[str, Kind] = {
     "s3": "s3",
@@ -41,12 +30,7 @@ _KINDS: dict[str, Kind] = {
     "webhdfs": "delegated",
     "modelscope": "delegated",
 }
-STREAMABLE: frozenset[Kind] = frozenset({"s3", "gs", "az"})
-"""Kinds of store that the Run:ai streamer reads by itself."""
-
-_SIGNED_QUERIES: frozenset[Kind] = frozenset({"http", "delegated"})  # a web address carries its signature there
 _SIGNATURES = {"sig", "x-amz-signature", "x-goog-signature"}  # of Azure, S3 and GCS; they are credentials
-
 _PLACEHOLDER = "<scheme-placeholder>://"  # as it stands, in storage-initializer-sourceuri (kserve.md 4.4)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://(.*)", re.DOTALL)
 # KServe allows a user name in front of a Git host; access tokens, often put there, must not get into plans and logs.
@@ -56,76 +40,6 @@ _S3_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # how Python shows bytes of argv that are not UTF-8
 _PASSWORD = re.compile(r"[^/?]*:[^/?]*@")
-
-
-@dataclass(frozen=True, slots=True)
-class StorageUri:
-    """Where a model lives.
-
-    Attributes:
-        kind: which store serves it.
-        scheme: lower-case scheme as normalised (`s3`, `gs`, `az`, `hf`, `https`, `file`, …).
-        container: bucket, container, host, or `owner/model` for Hugging Face; empty for `file`.
-        key: the folder or object inside it, without leading or trailing slash (absolute path for `file`).
-        account: Azure storage account, else empty.
-        suffix: of its host, where that is not the public cloud's, else empty.
-        revision: Hugging Face revision, else empty.
-        query: decoded query parameters, in the order written.
-        forced_stream: written as `runai_streamer://…`.
-    """
-
-    kind: Kind
-    scheme: str
-    container: str
-    key: str
-    account: str = ""
-    suffix: str = ""
-    revision: str = ""
-    query: tuple[tuple[str, str], ...] = field(default=())
-    forced_stream: bool = False
-
-    def __str__(self) -> str:
-        """The normal form; parsing it gives an equal object."""
-        text = f"{self.scheme}://{self._authority()}{self._path()}"
-        if self.query:
-            text += "?" + urlencode(self.query)
-        return f"{WRAPPER}://{text}" if self.forced_stream else text
-
-    def _authority(self) -> str:
-        if self.kind == "az" and self.account:
-            return f"{self.container}@{self.account}" + (f".{self.suffix}" if self.suffix else "")
-        return self.container
-
-    def _path(self) -> str:
-        if self.kind == "file":
-            return self.key
-        revision = f"@{self.revision}" if self.revision else ""
-        return (f"/{self.key}" if self.key else "") + revision
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """The query as a dict (the last of equal names wins)."""
-        return dict(self.query)
-
-    @property
-    def location(self) -> str:
-        """Scheme, container and key only: what the streamer and a reader of the log are shown."""
-        return str(replace(self, query=(), forced_stream=False, account=""))
-
-    @property
-    def public(self) -> str:
-        """The normal form without what may be secret: the query of a web address can be its signature."""
-        return str(replace(self, query=())) if self.kind in _SIGNED_QUERIES else str(self)
-
-    def as_asked(self, text: str) -> str:
-        """The text this was parsed from, if that may be shown; else `public`."""
-        return self.public if self.kind in _SIGNED_QUERIES else text
-
-    def child(self, name: str) -> str:
-        """The URI of an object below this folder, for messages."""
-        if self.kind == "hf":  # a revision stands behind everything else
-            return replace(self, key=f"{self.key}/{name}".lstrip("/")).location
-        return f"{self.location.rstrip('/')}/{name}"
 
 
 def parse(text: str) -> StorageUri:
