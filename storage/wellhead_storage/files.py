@@ -49,9 +49,7 @@ def require_space(folder: Path, needed: int, way_out: str = _MORE_ROOM) -> None:
 
 
 @contextmanager
-def disk_errors(
-    folder: Path, needed: Callable[[], int] | None = None, way_out: str = _MORE_ROOM
-) -> Iterator[None]:
+def disk_errors(folder: Path, needed: Callable[[], int] | None = None, way_out: str = _MORE_ROOM) -> Iterator[None]:
     """Turn the operating system's refusals into sentences about `folder`.
 
     Args:
