@@ -45,9 +45,13 @@ def mirror(
     source: Annotated[str, typer.Argument(metavar="SRC", show_default=False)],
     destination: Annotated[str | None, typer.Argument(metavar="DST", show_default=False)] = None,
     include: Annotated[
-        list[str] | None, typer.Option(help="Copy what matches only, of any layout. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Copy what matches only, of any layout: fnmatch on the name, repeatable."),
     ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Do not copy what matches. May be repeated.")] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Do not copy what matches: fnmatch on the name, repeatable."),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Copy every layout of weights, and not only what an engine needs.")
     ] = False,
@@ -84,5 +88,5 @@ def mirror(
                 typer.echo(line)
         return 0
 
-    interrupt_on_signals()
+    interrupt_on_signals("the mirror was complete")
     run_to_exit(command, os.environ)

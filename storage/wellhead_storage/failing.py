@@ -64,17 +64,20 @@ def write_termination_message(sentence: str, environment: Mapping[str, str]) -> 
         logging.getLogger("wellhead").warning("the termination message %s cannot be written: %s", path, error)
 
 
-def interrupt_on_signals() -> None:
+def interrupt_on_signals(before: str = "the model was ready") -> None:
     """Make SIGTERM and SIGINT raise `Interrupted` in the main thread.
 
     Needed even to die: a container's process 1 ignores every signal that it has no handler for.
+
+    Args:
+        before: what had not come about yet, for the sentence.
     """
 
     def handler(number: int, frame: FrameType | None) -> None:
         # A second signal must not break the tidying-up that the first one started.
         for again in (signal.SIGTERM, signal.SIGINT):
             signal.signal(again, signal.SIG_IGN)
-        raise Interrupted(f"Stopped by {signal.Signals(number).name} before the model was ready.")
+        raise Interrupted(f"Stopped by {signal.Signals(number).name} before {before}.")
 
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, handler)

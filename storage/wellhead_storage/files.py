@@ -14,6 +14,7 @@ from wellhead_storage.paths import FOLDER
 
 _READABLE = 0o644  # the engine's container runs as another user
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_MORE_ROOM = "Give the volume more room, or stream the model (wellhead.dev/mode: stream)."
 
 
 def publish_bytes(path: Path, data: bytes, mode: int = _READABLE) -> None:
@@ -36,27 +37,25 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def require_space(folder: Path, needed: int) -> None:
-    """Refuse before the first byte what cannot fit.
+def require_space(folder: Path, needed: int, way_out: str = _MORE_ROOM) -> None:
+    """Refuse before the first byte what cannot fit, with a hint.
 
     Raises:
         InsufficientSpace: with needed and available bytes.
     """
     available = free_bytes(folder)
     if needed > available:
-        raise InsufficientSpace(
-            f"The model needs {in_gib(needed)} and {folder} has {in_gib(available)} left.",
-            "Give the volume more room, or stream the model (wellhead.dev/mode: stream).",
-        )
+        raise InsufficientSpace(f"The model needs {in_gib(needed)} and {folder} has {in_gib(available)} left.", way_out)
 
 
 @contextmanager
-def disk_errors(folder: Path, needed: Callable[[], int] | None = None) -> Iterator[None]:
+def disk_errors(folder: Path, needed: Callable[[], int] | None = None, way_out: str = _MORE_ROOM) -> Iterator[None]:
     """Turn the operating system's refusals into sentences about `folder`.
 
     Args:
         folder: what is written into.
         needed: tells how many bytes are still to be written, where that is known.
+        way_out: the hint for a full volume.
 
     Raises:
         InsufficientSpace: the volume is full.
@@ -72,7 +71,7 @@ def disk_errors(folder: Path, needed: Callable[[], int] | None = None) -> Iterat
                 f"The volume of {model} is full: {in_gib(needed())} are still needed, and {in_gib(left)} are left."
                 if needed
                 else f"The volume of {model} is full ({in_gib(left)} left).",
-                "Give the volume more room, or stream the model (wellhead.dev/mode: stream).",
+                way_out,
             ) from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:
             raise InvalidConfiguration(
@@ -83,5 +82,8 @@ def disk_errors(folder: Path, needed: Callable[[], int] | None = None) -> Iterat
 
 
 def in_gib(count: int) -> str:
-    """`count` bytes for a person: GiB, or MiB below one."""
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"
+    """`count` bytes for a person: GiB, MiB or KiB, the largest that it fills once."""
+    for unit, power in (("GiB", 30), ("MiB", 20)):
+        if count >= 2**power:
+            return f"{count / 2**power:,.1f} {unit}"
+    return f"{count / 2**10:,.1f} KiB"

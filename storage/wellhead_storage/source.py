@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wellhead_storage import decision as decisions
+from wellhead_storage.archives.kinds import only_archive
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.files import disk_errors
@@ -112,7 +113,7 @@ def find_source(
     # On a worker's thread: a signal must not have to wait until a silent store times out.
     [listed] = transfer.small.run([partial(list_objects, opened.store, staging.destination)])
     objects = _of_the_model(listed)
-    if archive := _only_archive(objects):
+    if archive := only_archive(objects):
         _refuse_demand(uri, decisions.obstacles_to_archive(uri, settings))
         reasons.append(f"{archive.name} is an archive, which is unpacked")
         if not bring:
@@ -183,11 +184,3 @@ def _refuse_demand(uri: StorageUri, obstacles: list[str]) -> None:
 def _of_the_model(listed: list[StoredObject]) -> list[StoredObject]:
     """Without what an earlier mirror or initializer wrote there about the model: nobody has to hear of that."""
     return [item for item in listed if not is_ours(item.name)]
-
-
-def _only_archive(objects: list[StoredObject]) -> StoredObject | None:
-    if len(objects) != 1:
-        return None
-    from wellhead_storage.archives.kinds import is_archive
-
-    return objects[0] if is_archive(objects[0].name) else None

@@ -7,7 +7,7 @@ bytes of every shard, one wave for the headers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,9 @@ from wellhead_storage.safetensors_header import (
     header_length,
     parse_header,
 )
+from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import Store, StoredObject
+from wellhead_storage.uri import StorageUri
 
 _READ = {"config.json", INDEX}
 
@@ -117,36 +119,84 @@ def survey(
     wanted = [item for item in inventory.metadata if bring or item.name in _READ]
     fetch(store, wanted, staging, transfer, beside=beside)
     config = _config(inventory, staging)
+    inventory, index = follow_index(store.uri, objects, inventory, lambda item: staging.read(item.name))
+    shards = inventory.weights if inventory.layout == "safetensors" else ()
+    if not shards:
+        return Survey(inventory, config=config)
+    jobs = [partial(read_header, store, item, transfer.settings, first_bytes.get(item.name)) for item in shards]
+    headers = dict(zip((item.name for item in shards), transfer.small.run(jobs), strict=True))
+    return Survey(inventory, headers, check_shards(store.uri, shards, headers, index), config, tuple(obstacles))
+
+
+def follow_index(
+    folder: StorageUri, objects: list[StoredObject], inventory: Inventory, read: Callable[[StoredObject], bytes]
+) -> tuple[Inventory, dict[str, str] | None]:
+    """Let the safetensors index say which shards belong to the model, and check that the listing has all of them.
+
+    Args:
+        folder: what it is called in messages.
+        objects: its listing.
+        inventory: what names alone say of it.
+        read: gives the index.
+
+    Returns:
+        The inventory, and the index (tensor → shard) where there is one that counts.
+
+    Raises:
+        IncompleteCheckpoint: the index is none, or a shard is missing or empty.
+    """
     index = None
     if inventory.index and inventory.layout in {"safetensors", "mistral", "nested", "none"}:
-        index = parse_index(staging.read(inventory.index.name), store.uri.child(inventory.index.name))
-        check_listing(store.uri, objects, (), index)
+        index = parse_index(read(inventory.index), folder.child(inventory.index.name))
+        check_listing(folder, objects, (), index)
         inventory = classify(objects, index)
-    if inventory.layout != "safetensors":
-        return Survey(inventory, config=config)
-    check_listing(store.uri, objects, inventory.weights, index)
-    headers = _read_headers(store, inventory.weights, first_bytes, transfer)
-    for item in inventory.weights:
-        check_size(store.uri, item, headers[item.name])
-    return Survey(inventory, headers, check_tensors(store.uri, headers, index), config, tuple(obstacles))
+    if inventory.layout == "safetensors":
+        check_listing(folder, objects, inventory.weights, index)
+    return inventory, index
 
 
-def _read_headers(
-    store: Store, shards: tuple[StoredObject, ...], first_bytes: dict[str, bytes], transfer: Transfer
-) -> dict[str, Header]:
-    def read(item: StoredObject) -> Header:
-        try:
-            first = first_bytes[item.name]
-            length = header_length(first, item.size)
-            rest = persist(partial(store.read, item, LENGTH_BYTES, length), transfer.settings)
-            return parse_header(first + rest)
-        except MalformedHeader as error:
-            raise IncompleteCheckpoint(
-                f"{store.uri.child(item.name)} is damaged: {error}.", "Upload it again."
-            ) from error
+def read_header(store: Store, item: StoredObject, settings: Settings, first: bytes | None = None) -> Header:
+    """The header of a shard.
 
-    headers = transfer.small.run(partial(read, item) for item in shards)
-    return dict(zip((item.name for item in shards), headers, strict=True))
+    Args:
+        store: where it is.
+        item: the shard.
+        settings: how long to try.
+        first: its first 8 bytes, where they are known; they take a request of their own.
+
+    Raises:
+        IncompleteCheckpoint: it has none.
+    """
+    try:
+        if first is None:
+            first = persist(partial(store.read, item, 0, min(LENGTH_BYTES, item.size)), settings)
+        length = header_length(first, item.size)
+        rest = persist(partial(store.read, item, LENGTH_BYTES, length), settings)
+        return parse_header(first + rest)
+    except MalformedHeader as error:
+        raise IncompleteCheckpoint(f"{store.uri.child(item.name)} is damaged: {error}.", "Upload it again.") from error
+
+
+def check_shards(
+    folder: StorageUri,
+    shards: Iterable[StoredObject],
+    headers: Mapping[str, Header],
+    index: Mapping[str, str] | None,
+) -> TensorFacts:
+    """Every shard has the bytes that its header describes, and together they are what the index promises.
+
+    Args:
+        folder: what it is called in messages.
+        shards: the shards.
+        headers: theirs, by name.
+        index: tensor → shard, where there is an index.
+
+    Raises:
+        IncompleteCheckpoint: the first fault.
+    """
+    for item in shards:
+        check_size(folder, item, headers[item.name])
+    return check_tensors(folder, headers, index)
 
 
 def _config(inventory: Inventory, staging: Staging) -> object:

@@ -14,10 +14,20 @@ from wellhead_storage.mirror.run import Options, mirror
 from wellhead_storage.settings import Settings
 
 if TYPE_CHECKING:
+    from tests.support.counting_proxy import Request
     from tests.support.seaweedfs import SeaweedFS
     from wellhead_storage.mirror.result import Result
 
 _numbers = count(1)
+_LONGEST_HEADER = 16 << 10  # bytes, of the tests' models
+
+
+def reads_weights(request: Request) -> bool:
+    """Whether a request is for the content of a shard, and not for its header."""
+    if request.method != "GET" or not request.path.endswith(".safetensors"):
+        return False
+    begin, _, end = (request.range or "").removeprefix("bytes=").partition("-")
+    return int(end) - int(begin) > _LONGEST_HEADER
 
 
 @dataclass(frozen=True)

@@ -83,3 +83,8 @@ def header_of(shard: bytes) -> bytes:
 def one_tensor(name: str, size: int = 64) -> bytes:
     """A safetensors file with one tensor."""
     return safetensors_bytes({name: ("U8", [size], bytes(size))})
+
+
+def edited(shard: bytes) -> bytes:
+    """A shard of another edition: the same tensors, other values."""
+    return shard[:-1] + bytes([shard[-1] ^ 1])

@@ -41,16 +41,24 @@ def test_the_result_as_json_and_the_log_elsewhere(llama: Model, target: Mirror, 
         name: len(data) for name, data in llama.files.items()
     }
     assert "INFO mirrored" in ended.stderr
-    again = run(store.environment(), llama.uri, target.uri)
-    assert again.stdout.startswith(f"Copied 0 objects (0.0 MiB) from {llama.uri} to {target.uri}; ")
+    again = run(store.environment(), llama.uri, target.uri, "--exclude", "tokenizer*")
+    assert again.stdout.startswith(f"Copied 0 objects (0.0 KiB) from {llama.uri} to {target.uri}; ")
+    assert again.stdout.endswith(f"{len(llama.files)} were there already, deleted 0; 2 are left out.\n")
 
 
 def test_a_dry_run_lists_every_object(llama: Model, target: Mirror, store: SeaweedFS) -> None:
     ended = run(store.environment(), llama.uri, target.uri, "--dry-run", "--exclude", "tokenizer*")
     assert ended.returncode == 0, ended.stderr
-    assert "copy    config.json  0.0 MiB\n" in ended.stdout
+    assert f"copy    config.json  {len(llama.files['config.json']) / 1024:.1f} KiB\n" in ended.stdout
     assert "leave   tokenizer.json  (matches 'tokenizer*' of --exclude)\n" in ended.stdout
     assert target.everything == {}
+
+
+def test_the_help_says_what_a_pattern_is(store: SeaweedFS) -> None:
+    shown = " ".join(run({"COLUMNS": "200"}, "--help").stdout.replace("│", " ").split())
+    for option in ("--include PATTERN", "--exclude PATTERN"):
+        assert option in shown
+    assert shown.count("fnmatch on the name") == 2
 
 
 def test_variables_of_the_destination_are_settings(llama: Model, target: Mirror, store: SeaweedFS) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.storage.mirroring import Mirror
+from tests.storage.mirroring import Mirror, reads_weights
 from tests.storage.model import Model
 from tests.support.checkpoint import tiny_checkpoint
 from tests.support.counting_proxy import CountingProxy, Fault, Request, counting_proxy
@@ -52,7 +53,7 @@ def misbehave(proxy: CountingProxy, fault: Fault, which: Callable[[Request], boo
 
 
 def reads(request: Request) -> bool:
-    return request.method == "GET" and request.path.endswith(f"large-with-faults/{SHARD}")
+    return reads_weights(request) and request.path.endswith(f"large-with-faults/{SHARD}")
 
 
 def writes_a_part(request: Request) -> bool:
@@ -89,6 +90,41 @@ def test_what_passes_is_waited_for(
     target.of(large.uri, endpoint=proxy.endpoint_url, settings=PATIENT)
     assert len(met) == times
     assert target.files == large.files
+
+
+def test_progress_counts_what_is_read_again_once(
+    large: Model, target: Mirror, proxy: CountingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second part of an object is refused once, which shows when the first has come."""
+    shown: list[int] = []
+    totals: list[int] = []
+
+    class Watched:
+        every = 0.01
+
+        def show(self, done: int) -> None:
+            shown.append(done)
+
+        def close(self) -> None:
+            shown.append(-1)
+
+    def make(_: str, total: int, already: int) -> Watched:
+        totals.append(total)
+        return Watched()
+
+    monkeypatch.setattr("wellhead_storage.mirror.carry_out.meters", lambda _: make)
+
+    def second_part(request: Request) -> bool:
+        return reads(request) and not (request.range or "").startswith("bytes=0-")
+
+    met = misbehave(proxy, Fault(status=412, code="PreconditionFailed"), second_part, 1)
+    proxy.per_connection_rate = 16 << 20
+    target.of(large.uri, endpoint=proxy.endpoint_url, settings=PATIENT)
+    assert len(met) == 1
+    assert totals == [sum(map(len, large.files.values()))]
+    assert shown.pop() == -1
+    assert 0 < max(shown) <= totals[0]
+    assert any(later < earlier for earlier, later in itertools.pairwise(shown)), "what came in vain is taken back"
 
 
 def test_bytes_damaged_once_on_their_way_here_are_read_again(

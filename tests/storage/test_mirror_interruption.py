@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.mirroring import Mirror
-from tests.storage.model import Model, one_tensor
+from tests.storage.mirroring import Mirror, reads_weights
+from tests.storage.model import Model, edited, one_tensor
 from tests.storage.pod import WELLHEAD, Pod
 from tests.support.checkpoint import tiny_checkpoint
 from tests.support.counting_proxy import CountingProxy, Request, counting_proxy
@@ -83,7 +83,7 @@ def uploads(requests: list[Request]) -> tuple[int, int, int]:
 
 def read_from(proxy: CountingProxy) -> set[str]:
     """Names of the shards that were read."""
-    return {request.path.rpartition("/")[2] for request in proxy.requests if request.path.endswith(".safetensors")}
+    return {request.path.rpartition("/")[2] for request in proxy.requests if reads_weights(request)}
 
 
 def test_a_signal_ends_it_without_anything_half_and_the_next_run_goes_on(
@@ -95,6 +95,7 @@ def test_a_signal_ends_it_without_anything_half_and_the_next_run_goes_on(
         process.send_signal(signal.SIGTERM)
         outcome = job.wait(process, began)
     assert outcome.exit_code == 143, outcome.stderr
+    assert outcome.sentence == "Stopped by SIGTERM before the mirror was complete."
     assert outcome.seconds < 6
     begun, completed, aborted = uploads(front.requests)
     assert begun == completed + aborted, "no upload is left open"
@@ -149,9 +150,9 @@ def test_an_object_replaced_meanwhile_starts_over_and_the_copy_is_of_one_edition
 ) -> None:
     model = new_model()
     name = "model-00002-of-00003.safetensors"
-    changed = one_tensor("changed", len(model.files[name]) - 200)
+    changed = edited(model.files[name])
     with counting_proxy(store.endpoint_url, latency=0.05) as proxy:
-        meanwhile = replace_once_listed(proxy, model, name, [changed])
+        meanwhile = replace_once_begun(proxy, model, name, changed)
         target.of(model.uri, endpoint=proxy.endpoint_url, settings=Settings(connections=1))
         meanwhile.join()
     assert target.files == {**model.files, name: changed}
@@ -181,11 +182,12 @@ def test_an_object_that_keeps_changing_is_given_up(
     assert "config.json" not in target.files
 
 
-def replace_once_listed(proxy: CountingProxy, model: Model, name: str, contents: list[bytes]) -> threading.Thread:
+def replace_once_begun(proxy: CountingProxy, model: Model, name: str, content: bytes) -> threading.Thread:
+    """As soon as the destination is written to, which comes after every look at the source."""
+
     def replace() -> None:
-        wait_for(lambda: bool(proxy.requests and proxy.requests[0].finished))
-        for content in contents:
-            model.put(name, content)
+        wait_for(lambda: any(request.method == "PUT" for request in proxy.requests))
+        model.put(name, content)
 
     thread = threading.Thread(target=replace)
     thread.start()

@@ -124,7 +124,7 @@ def test_what_cannot_fit_is_refused_before_its_first_byte(pod: Pod, llama: Model
     with volume_of(pod, "256k"), counting_proxy(store.endpoint_url) as proxy:
         outcome = pod.init(llama.uri, WELLHEAD_MODE="download", **store.environment(proxy.endpoint_url))
         sentence = (
-            f"The model needs 0.6 MiB and {pod.destination} has 0.2 MiB left. "
+            f"The model needs 577.0 KiB and {pod.destination} has 232.0 KiB left. "
             "Give the volume more room, or stream the model (wellhead.dev/mode: stream)."
         )
         assert_refused(pod, outcome, 15, sentence, resumable=True)
@@ -153,7 +153,7 @@ def test_a_volume_that_others_fill_meanwhile_is_named(pod: Pod, llama: Model, st
             outcome = pod.wait(process, begin)
         filler.unlink()
         sentence = (
-            f"The volume of {pod.destination} is full (0.0 MiB left). "
+            f"The volume of {pod.destination} is full (0.0 KiB left). "
             "Give the volume more room, or stream the model (wellhead.dev/mode: stream)."
         )
         assert (outcome.exit_code, outcome.sentence) == (15, sentence)

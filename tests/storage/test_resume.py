@@ -126,4 +126,4 @@ def test_two_initializers_on_one_folder_fetch_one_model(
     assert [outcome.exit_code for outcome in outcomes] == [0, 0], outcomes
     assert pod.files == model.files
     assert weights_fetched(proxy) <= SHARDS * (SHARD_BYTES + 4096)
-    assert sum("another initializer is at work" in outcome.stderr for outcome in outcomes) == 1
+    assert sum("another process of Wellhead is at work" in outcome.stderr for outcome in outcomes) == 1

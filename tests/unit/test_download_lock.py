@@ -57,7 +57,7 @@ def test_a_second_process_waits_says_so_and_goes_on_when_the_first_is_killed(
         with caplog.at_level(logging.INFO, "wellhead"), locked(folder):
             assert time.monotonic() - begin > 0.4
         killer.join()
-    assert caplog.messages == [f"waiting: another initializer is at work in {folder}"]
+    assert caplog.messages == [f"waiting: another process of Wellhead is at work in {folder}"]
 
 
 def test_many_at_once_never_overlap(folder: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_file_system_without_locks_is_warned_about(
     with locked(folder):
         pass
     assert "cannot be locked" in caplog.text
-    assert "make sure that only one initializer uses it" in caplog.text
+    assert "make sure that only one process uses it" in caplog.text
 
 
 def test_a_file_in_place_of_the_folder_is_called_by_its_name(folder: Path) -> None:

@@ -54,7 +54,25 @@ def test_a_line_has_the_figures_that_people_want(caplog: pytest.LogCaptureFixtur
 def test_nothing_is_promised_before_anything_came(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "wellhead"):
         meters(Settings())("/mnt/models", 4 * GIB, GIB).show(GIB)
-    assert caplog.messages == ["fetched 1.0 GiB of 4.0 GiB for /mnt/models, 0.0 MiB/s"]
+    assert caplog.messages == ["fetched 1.0 GiB of 4.0 GiB for /mnt/models, 0.0 KiB/s"]
+
+
+def test_nothing_is_promised_of_what_has_no_known_end(caplog: pytest.LogCaptureFixture) -> None:
+    meter = meters(Settings())("/mnt/models", 0, 0)
+    time.sleep(0.1)
+    with caplog.at_level(logging.INFO, "wellhead"):
+        meter.show(GIB)
+    [line] = caplog.messages
+    assert line.startswith("fetched 1.0 GiB of ? for /mnt/models, ")
+    assert line.endswith("/s")
+
+
+def test_more_than_was_expected_takes_no_negative_time(caplog: pytest.LogCaptureFixture) -> None:
+    meter = meters(Settings())("/mnt/models", GIB, 0)
+    time.sleep(0.1)
+    with caplog.at_level(logging.INFO, "wellhead"):
+        meter.show(2 * GIB)
+    assert caplog.messages[0].endswith(", 0 s left")
 
 
 def test_programs_get_fields(capsys: pytest.CaptureFixture[str]) -> None:

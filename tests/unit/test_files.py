@@ -83,6 +83,9 @@ def test_what_cannot_fit_is_refused_before_the_first_byte(tmp_path: Path) -> Non
         require_space(tmp_path, 5 * GIB)
     assert caught.value.problem == f"The model needs 5.0 GiB and {tmp_path} has 3.0 GiB left."
     assert "wellhead.dev/mode: stream" in caught.value.hint
+    with pytest.raises(InsufficientSpace) as caught:
+        require_space(tmp_path, 5 * GIB, "Clean up.")
+    assert caught.value.hint == "Clean up."
     assert caught.value.exit_code == 15
     with pytest.raises(InsufficientSpace):
         require_space(tmp_path, 3 * GIB + 1)
@@ -112,7 +115,7 @@ def test_a_full_volume_says_what_is_missing_where_that_is_known(tmp_path: Path) 
 
 
 def test_a_full_volume_whose_folder_is_not_there_yet() -> None:
-    with pytest.raises(InsufficientSpace, match=r"/no/such is full \(0\.0 MiB left\)"), disk_errors(Path("/no/such")):
+    with pytest.raises(InsufficientSpace, match=r"/no/such is full \(0\.0 KiB left\)"), disk_errors(Path("/no/such")):
         raise OSError(errno.ENOSPC, "full")
 
 
@@ -146,7 +149,9 @@ def test_everything_else_passes_unchanged(tmp_path: Path, error: Exception) -> N
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (0, "0.0 MiB"),
+        (0, "0.0 KiB"),
+        (717, "0.7 KiB"),
+        (MIB - 1024, "1,023.0 KiB"),
         (MIB, "1.0 MiB"),
         (GIB - MIB, "1,023.0 MiB"),
         (GIB, "1.0 GiB"),

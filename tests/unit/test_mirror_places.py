@@ -91,6 +91,29 @@ def test_a_copy_into_itself_is_refused(source: str, destination: str) -> None:
         refuse_overlap(parse(source), parse(destination), {}, {})
 
 
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [("s3://bkt/gg/q4.gguf", "s3://bkt/gg"), ("s3://bkt/q4.gguf", "s3://bkt"), ("/a/q4.gguf", "/a"), ("/q4", "/")],
+)
+def test_one_object_is_not_copied_into_its_own_folder(source: str, destination: str) -> None:
+    with pytest.raises(InvalidUri, match="is the folder in which the source lies"):
+        refuse_overlap(parse(source), parse(destination), {}, {}, single=True)
+    refuse_overlap(parse(source), parse(destination), {}, {})
+
+
+@pytest.mark.parametrize("destination", ["s3://bkt", "s3://bkt/gg/sub", "s3://bkt/g", "gs://bkt/gg"])
+def test_one_object_may_be_copied_elsewhere(destination: str) -> None:
+    refuse_overlap(parse("s3://bkt/gg/q4.gguf"), parse(destination), {}, {}, single=True)
+
+
+def test_an_account_of_azure_may_come_from_the_environment() -> None:
+    one, other = {"AZURE_STORAGE_ACCOUNT_NAME": "one"}, {"AZURE_STORAGE_ACCOUNT_NAME": "other"}
+    for source in ("az://c@one/m", "az://c/m"):
+        refuse_overlap(parse(source), parse("az://c/m"), one, other)
+        with pytest.raises(InvalidUri, match="Source and destination are both"):
+            refuse_overlap(parse(source), parse("az://c/m"), one, one)
+
+
 def test_the_same_bucket_of_two_accounts_endpoints_is_two_places() -> None:
     one, other = {"AWS_ENDPOINT_URL": "http://one:9000"}, {"AWS_ENDPOINT_URL": "http://other:9000"}
     refuse_overlap(parse("s3://bkt/m"), parse("s3://bkt/m"), one, other)

@@ -49,9 +49,9 @@ def test_another_etag_version_or_size_is_another_edition() -> None:
 
 
 def test_without_any_mark_nothing_is_known_to_be_the_same() -> None:
-    item = source("a", etag=None)
-    record, placed = copied(item)
-    assert names(plan_copy([item], ["a"], {"a": placed}, [record]).copy) == ["a"]
+    for item in (source("a", etag=None), source("a", etag="")):
+        record, placed = copied(item)
+        assert names(plan_copy([item], ["a"], {"a": placed}, [record]).copy) == ["a"]
 
 
 def test_of_another_source_only_checksums_count() -> None:
@@ -107,6 +107,23 @@ def test_replacing_takes_the_config_away_first_and_brings_it_last() -> None:
     assert plan.replaces
     assert names(plan.copy) == [LAST, shard.name]
     assert plan.keep == ()
+
+
+def test_a_config_that_does_not_change_is_not_taken_away() -> None:
+    config, shard = source(LAST), source("model.safetensors")
+    kept, placed = copied(config)
+    _, old = copied(shard)
+    there = {LAST: placed, shard.name: old}
+    assert plan_copy([config, shard], [LAST, shard.name], there, [kept]).changes_last
+    assert not plan_copy([config, shard], [shard.name], there, [kept]).changes_last, "kept as it is"
+    assert not plan_copy([shard], [shard.name], there, []).changes_last, "somebody else's"
+    assert plan_copy([shard], [shard.name], there, [kept]).changes_last, "ours, and to be deleted"
+
+
+def test_bytes_are_only_known_where_all_objects_tell_theirs() -> None:
+    told, untold = source("a"), source("b", 0, sized=False)
+    assert plan_copy([told], ["a"], {}, []).sized
+    assert not plan_copy([told, untold], ["a", "b"], {}, []).sized
 
 
 def test_adding_replaces_nothing() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +13,11 @@ from typing import cast
 
 import obstore
 import pytest
-from obstore.store import S3Store
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, S3Store
 
+from tests.support.azurite import ACCOUNT, KEY
+from tests.support.web_server import web_server
 from wellhead_storage.errors import AccessDenied, InvalidConfiguration, InvalidUri, WellheadError
 from wellhead_storage.stores.folder import ObstoreFolder
 from wellhead_storage.stores.opening import Opened, open_store
@@ -123,6 +128,44 @@ def test_a_cloud_identity_keeps_its_variables(monkeypatch: pytest.MonkeyPatch) -
     assert os.environ["AWS_SESSION_TOKEN"] == ""
     with pytest.raises(WellheadError, match="/no/such/token"):
         store.objects()
+
+
+def test_a_cloud_identity_is_that_of_the_environment_it_is_opened_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And not the process's, which belongs to the other side of a mirror."""
+    process = KEYS | {"AWS_ENDPOINT_URL": "http://minio:9000", "AWS_REGION": "minio", "AWS_SESSION_TOKEN": "tok"}
+    for name, value in process.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "token").write_text("token of the pod")
+    given = {"AccessKeyId": "OWN", "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z"}
+    with web_server() as server:
+        server.files["/keys"] = json.dumps(given).encode()
+        own = {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{server.url}/keys",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token"),
+            "AWS_REGION": "eu-1",
+        }
+        url = signed(open_store(parse("s3://models/llama"), own))
+    assert url.startswith("https://models.s3.eu-1.amazonaws.com/x?")
+    assert "X-Amz-Credential=OWN%2F" in url
+    assert {name: os.environ[name] for name in process} == process
+    shown = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
+    assert "AWS_ENDPOINT_URL=http://minio:9000" in shown
+    assert "AWS_CONTAINER" not in shown, "of the process's own environment nothing has changed"
+
+
+def test_azure_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", KEY)
+    own = {
+        "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+        "AZURE_CLIENT_ID": "client",
+        "AZURE_TENANT_ID": "tenant",
+        "AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "no-such-token"),
+    }
+    store = cast("AzureStore", cast("ObstoreFolder", open_store(parse("az://c/m"), own).store)._store)
+    with pytest.raises(BaseError):  # which signs with the process's key at once
+        obstore.sign(store, "GET", "x", timedelta(minutes=1))
 
 
 def test_a_ca_bundle_without_a_certificate(tmp_path: Path) -> None:

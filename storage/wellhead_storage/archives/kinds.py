@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
+
+from wellhead_storage.paths import is_ours
+from wellhead_storage.stores.interface import StoredObject
 
 Kind = Literal["tar", "zip"]
 
@@ -25,3 +29,9 @@ def kind_of(name: str) -> Kind | None:
 def is_archive(name: str) -> bool:
     """Whether a file is an archive: `.tar .tar.gz .tgz .tar.bz2 .tar.xz .zip`."""
     return kind_of(name) is not None
+
+
+def only_archive(objects: Iterable[StoredObject]) -> StoredObject | None:
+    """The archive that a folder consists of, if it does; our own notes, as a mirror has them, do not count."""
+    others = [item for item in objects if not is_ours(item.name)]
+    return others[0] if len(others) == 1 and is_archive(others[0].name) else None

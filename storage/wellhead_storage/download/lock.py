@@ -1,4 +1,4 @@
-"""One initializer at a time in one destination: a volume may be shared by several pods."""
+"""One process of ours at a time in one destination: a volume may be shared by several pods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def locked(destination: Path, check: Callable[[], None] = lambda: None) -> Itera
         check()
         if time.monotonic() - said >= _SAY_EVERY:
             said = time.monotonic()
-            log.info("waiting: another initializer is at work in %s", destination)
+            log.info("waiting: another process of Wellhead is at work in %s", destination)
         time.sleep(_LOOK_EVERY)
     try:
         yield
@@ -57,7 +57,7 @@ def _try(path: Path) -> int | None:
         os.close(descriptor)
         return None
     except OSError as error:
-        log.warning("%s cannot be locked (%s): make sure that only one initializer uses it", path.parent, error)
+        log.warning("%s cannot be locked (%s): make sure that only one process uses it", path.parent, error)
         return descriptor
     # The last holder may have removed the file between our opening and our locking it.
     with suppress(FileNotFoundError):

@@ -35,7 +35,7 @@ class Meter(Protocol):
 
 
 MakeMeter = Callable[[str, int, int], Meter]
-"""(what is transferred, bytes in all, bytes that were there before) → a meter that is already shown."""
+"""(what is transferred, bytes in all or 0 where nobody knows, bytes that were there before) → a meter that is shown."""
 
 
 def meters(settings: Settings) -> MakeMeter:
@@ -58,18 +58,18 @@ class _Lines:
         self._total = self._total if total is None else total
         seconds = time.monotonic() - self._begin
         speed = (done - self._already) / seconds if seconds else 0.0
-        left = (self._total - done) / speed if speed else None
+        left = max(0.0, (self._total - done) / speed) if speed and self._total else None
         log.info(
             "fetched %s of %s for %s, %s/s%s",
             in_gib(done),
-            in_gib(self._total),
+            in_gib(self._total) if self._total else "?",
             self._label,
             in_gib(int(speed)),
             "" if left is None else f", {left:.0f} s left",
             extra={
                 "folder": self._label,
                 "bytes_done": done,
-                "bytes_total": self._total,
+                "bytes_total": self._total or None,
                 "bytes_per_second": round(speed),
                 "seconds_left": None if left is None else round(left),
             },
@@ -93,7 +93,7 @@ class _Bars:
                 self._display = _bars()
                 self._display.start()
             self._open += 1
-            task = self._display.add_task(label, total=total or 1, completed=already or (0 if total else 1))
+            task = self._display.add_task(label, total=total or None, completed=already)
             display = self._display
 
         def close() -> None:

@@ -11,6 +11,7 @@ from wellhead_storage.download.verify import Digest, start_digest
 from wellhead_storage.errors import IntegrityError
 from wellhead_storage.logs import log
 from wellhead_storage.manifest import ManifestFile
+from wellhead_storage.mirror.arrived import Arrived
 from wellhead_storage.mirror.budget import Piece
 from wellhead_storage.mirror.pieces import Reader, piece_bytes
 from wellhead_storage.mirror.targets import Target
@@ -31,11 +32,13 @@ class Copier:
         store: the source.
         target: where copies go.
         reader: reads the source.
+        arrived: counts what it reads.
         settings: whether to compute checksums, and how long to try.
     """
 
-    def __init__(self, store: Store, target: Target, reader: Reader, settings: Settings) -> None:
+    def __init__(self, store: Store, target: Target, reader: Reader, arrived: Arrived, settings: Settings) -> None:
         self._store, self._target, self._reader, self._settings = store, target, reader, settings
+        self._arrived = arrived
 
     def copy(self, item: StoredObject) -> ManifestFile:
         """Copy one object; where it changes meanwhile or arrives damaged, it starts over once.
@@ -60,7 +63,10 @@ class Copier:
 
     def _once(self, item: StoredObject) -> ManifestFile:
         through = _Through(self._store, item, self._settings)
-        with closing(through.check(self._reader.pieces(item))) as pieces:
+        with (
+            self._arrived.attempt(item.name) as count,
+            closing(through.check(self._reader.pieces(item, count))) as pieces,
+        ):
             if item.sized and item.size <= piece_bytes(item):
                 copy_etag = self._put_whole(item.name, pieces)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _UNFINISHED = f"{FOLDER}/mirroring"
 _READABLE = 0o644  # the engine's container runs as another user
+_MORE_ROOM = "Give the volume more room, or name a destination that has it."
 
 
 class Directory:
@@ -36,6 +38,7 @@ class Directory:
         self._root = Path(uri.key)
         self._unfinished = self._root / _UNFINISHED
         self._window: int | None = None
+        self._changed: set[Path] = set()
 
     def objects(self) -> dict[str, StoredObject]:
         """See `Target.objects`; the ETag is made of time and size."""
@@ -64,7 +67,7 @@ class Directory:
         """See `Target.put_pieces`: under another name first, then renamed."""
         final = safe_target(self._root, name)
         unfinished = self._unfinished / hashlib.sha256(name.encode()).hexdigest()
-        with disk_errors(self._root):
+        with disk_errors(self._root, way_out=_MORE_ROOM):
             self._unfinished.mkdir(parents=True, exist_ok=True)
             final.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -74,8 +77,10 @@ class Directory:
                         writer.write(piece)
                         del piece  # the next one may need its memory
                 unfinished.chmod(_READABLE)
+                _to_disk(unfinished)
                 etag = _etag(unfinished)
                 unfinished.replace(final)
+                self._changed.add(final.parent)
             except BaseException:
                 with suppress(OSError):
                     unfinished.unlink(missing_ok=True)
@@ -88,14 +93,24 @@ class Directory:
             for name in names:
                 path = safe_target(self._root, name)
                 path.unlink(missing_ok=True)
+                self._changed.add(path.parent)
                 _prune(path.parent, self._root)
 
     def require_space(self, needed: int) -> None:
         """See `Target.require_space`."""
         with disk_errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
-        require_space(self._root, needed)
+        require_space(self._root, needed, _MORE_ROOM)
         self._window = release_window(needed, writers=8)
+
+    def settle(self) -> None:
+        """See `Target.settle`: files go to the disk before they get their names, the names of all of them here."""
+        with disk_errors(self._root, way_out=_MORE_ROOM):
+            above = {parent for folder in self._changed for parent in folder.parents}
+            for folder in self._changed | {each for each in above if each.is_relative_to(self._root.parent)}:
+                with suppress(FileNotFoundError, PermissionError):  # pruned since, or not ours to look into
+                    _to_disk(folder)
+        self._changed.clear()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -106,6 +121,18 @@ class Directory:
                 yield
             finally:
                 shutil.rmtree(self._unfinished, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    """A file's content, or a folder's names; some network file systems have no call for the latter."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _etag(path: Path) -> str:

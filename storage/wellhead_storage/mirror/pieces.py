@@ -37,7 +37,6 @@ class Reader:
         pool: threads for ranges.
         settings: how long to try.
         check: raises when there is no point in going on.
-        count: told of bytes as they arrive, and of lost ones as a negative number.
     """
 
     def __init__(
@@ -47,23 +46,26 @@ class Reader:
         pool: Executor,
         settings: Settings,
         check: Callable[[], None],
-        count: Callable[[int], None],
     ) -> None:
         self._store, self._budget, self._pool, self._settings = store, budget, pool, settings
-        self._check, self._count = check, count
+        self._check = check
 
-    def pieces(self, item: StoredObject) -> Iterator[Buffer]:
+    def pieces(self, item: StoredObject, count: Callable[[int], None]) -> Iterator[Buffer]:
         """The object in pieces of `piece_bytes(item)`; an empty one gives none.
 
         Pieces are taken from the budget in the order in which they are needed, so that the oldest one always has its
         memory and nobody waits for ever.
+
+        Args:
+            item: the object.
+            count: told of bytes as they arrive, from several threads.
         """
         if item.ranged and item.sized:
-            yield from self._ranges(item)
+            yield from self._ranges(item, count)
         else:
-            yield from self._from_start_to_end(item)
+            yield from self._from_start_to_end(item, count)
 
-    def _ranges(self, item: StoredObject) -> Iterator[Piece]:
+    def _ranges(self, item: StoredObject, count: Callable[[int], None]) -> Iterator[Piece]:
         size = piece_bytes(item)
         starts = deque(range(0, item.size, size))
         ahead: deque[Future[Piece]] = deque()
@@ -75,7 +77,7 @@ class Reader:
                     piece = self._budget.try_take(length) if ahead else self._budget.take(length, self._check)
                     if piece is None:
                         break
-                    ahead.append(self._pool.submit(self._fill, item, starts.popleft(), piece))
+                    ahead.append(self._pool.submit(self._fill, item, starts.popleft(), piece, count))
                     del piece  # nobody but its reader may hold it on to its end
                 yield ahead.popleft().result()
         finally:
@@ -83,7 +85,7 @@ class Reader:
                 future.cancel()
             ahead.clear()
 
-    def _fill(self, item: StoredObject, start: int, piece: Piece) -> Piece:
+    def _fill(self, item: StoredObject, start: int, piece: Piece, count: Callable[[int], None]) -> Piece:
         """Read one range; after a broken stream it goes on where that ended."""
         position = 0
 
@@ -95,7 +97,7 @@ class Reader:
                 with memoryview(piece) as target:
                     target[position : position + len(view)] = view
                 position += len(view)
-                self._count(len(view))
+                count(len(view))
 
         try:
             persist(go_on, self._settings)
@@ -104,13 +106,13 @@ class Reader:
             raise
         return piece
 
-    def _from_start_to_end(self, item: StoredObject) -> Iterator[Buffer]:
+    def _from_start_to_end(self, item: StoredObject, count: Callable[[int], None]) -> Iterator[Buffer]:
         size = piece_bytes(item)
         piece, filled = self._budget.take(size, self._check), 0
         for chunk in self._store.stream(item):
             self._check()
             view = memoryview(chunk)
-            self._count(len(view))
+            count(len(view))
             while view:
                 part = view[: size - filled]
                 with memoryview(piece) as target:

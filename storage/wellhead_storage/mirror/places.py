@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from wellhead_storage.credentials.azure import azure_credentials
 from wellhead_storage.credentials.s3 import s3_credentials
 from wellhead_storage.errors import InvalidConfiguration, InvalidUri
 from wellhead_storage.settings import PREFIX, Settings
@@ -84,9 +85,23 @@ def destination_environment(environment: Mapping[str, str]) -> Mapping[str, str]
 
 
 def refuse_overlap(
-    source: StorageUri, destination: StorageUri, environment: Mapping[str, str], own: Mapping[str, str]
+    source: StorageUri,
+    destination: StorageUri,
+    environment: Mapping[str, str],
+    own: Mapping[str, str],
+    *,
+    single: bool = False,
 ) -> None:
-    """Refuse a destination that is the source, or lies in it.
+    """Refuse a destination that is the source, lies in it, or is the folder of the one object that is the source.
+
+    Addresses are compared as they are written. That one store has two of them shows when the mirror begins.
+
+    Args:
+        source: the source.
+        destination: a folder.
+        environment: credentials for the source.
+        own: those for the destination.
+        single: the source is one object.
 
     Raises:
         InvalidUri: it would be copied into itself.
@@ -98,14 +113,20 @@ def refuse_overlap(
         problem = f"Source and destination are both {destination.location}."
     elif not outer or inner.startswith(f"{outer.rstrip('/')}/"):
         problem = f"The destination {destination.location} lies inside the source {source.location}."
+    elif single and PurePosixPath(inner, PurePosixPath(outer).name) == PurePosixPath(outer):
+        problem = f"The destination {destination.location} is the folder in which the source lies."
     else:
         return
     raise InvalidUri(problem, "Name a folder outside of the source.")
 
 
-def _store(uri: StorageUri, environment: Mapping[str, str]) -> tuple[str | None, ...]:
-    endpoint = s3_credentials(environment, uri.parameters).connection.endpoint_url if uri.kind == "s3" else None
-    return endpoint, uri.account, uri.suffix, uri.container
+def _store(uri: StorageUri, environment: Mapping[str, str]) -> tuple[str | None, str]:
+    endpoint = None
+    if uri.kind == "s3":
+        endpoint = s3_credentials(environment, uri.parameters).connection.endpoint_url
+    elif uri.kind == "az":
+        endpoint = azure_credentials(environment, uri.account, uri.suffix).connection.url
+    return endpoint, uri.container
 
 
 def _key(uri: StorageUri) -> str:

@@ -9,7 +9,7 @@ from wellhead_storage.manifest import ManifestFile
 from wellhead_storage.stores.interface import StoredObject
 
 LAST = "config.json"
-"""Written last and taken away first: without it no engine takes the folder for a model."""
+"""Written last, and taken away first where it changes: without it no engine takes the folder for a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,16 @@ class CopyPlan:
     def bytes(self) -> int:
         """Bytes to be copied, as far as they are known."""
         return sum(item.size for item in self.copy)
+
+    @property
+    def sized(self) -> bool:
+        """Whether they all are."""
+        return all(item.sized for item in self.copy)
+
+    @property
+    def changes_last(self) -> bool:
+        """The destination's `config.json` is to be replaced or to go; one that stays is not taken away first."""
+        return LAST in self.delete or any(item.name == LAST for item in self.copy)
 
 
 def plan_copy(
@@ -104,4 +114,4 @@ def _is_current(record: ManifestFile, item: StoredObject) -> bool:
         return True
     if item.version and record.version:
         return item.version == record.version
-    return item.etag is not None and item.etag == record.etag
+    return bool(item.etag) and item.etag == record.etag  # an empty one is a mark of nothing

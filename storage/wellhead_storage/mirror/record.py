@@ -58,17 +58,27 @@ class Record:
             except WellheadError as error:
                 log.debug("the progress record was not written: %s", error.problem)  # the next time, or the end, tells
 
-    def save(self, *, always: bool = False) -> None:
+    def begin(self) -> bytes:
+        """Write it for the first time, and return what it is now.
+
+        Raises:
+            AccessDenied, ObjectNotFound, …: the destination cannot be written.
+        """
+        with self._lock:
+            return self._save()
+
+    def save(self) -> None:
         """Write what is new.
 
         Raises:
             AccessDenied, ObjectNotFound, …: the destination cannot be written.
         """
         with self._lock:
-            if self._changed or always:
+            if self._changed:
                 self._save()
 
-    def _save(self) -> None:
-        files = tuple(self._files.values())
-        self._target.put(PROGRESS_NAME, encode(self._head.model_copy(update={"files": files})))
+    def _save(self) -> bytes:
+        raw = encode(self._head.model_copy(update={"files": tuple(self._files.values())}))
+        self._target.put(PROGRESS_NAME, raw)
         self._saved, self._changed = time.monotonic(), False
+        return raw

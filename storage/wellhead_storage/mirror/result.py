@@ -14,7 +14,7 @@ class _Part(BaseModel):
 
 
 class Copied(_Part):
-    """One object; `bytes` is 0 where a length is not known in advance."""
+    """One object; of a dry run `bytes` is 0 where a length is not known in advance."""
 
     name: str
     bytes: int
@@ -65,5 +65,5 @@ class Result(_Part):
         removal = "would delete" if self.dry_run else "deleted"
         yield (
             f"{verb} {len(self.copied)} objects ({copied}) from {self.source} to {self.destination}; "
-            f"{len(self.kept)} were there already, {removal} {len(self.deleted)}."
+            f"{len(self.kept)} were there already, {removal} {len(self.deleted)}; {len(self.left)} are left out."
         )

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from wellhead_storage.archives.kinds import only_archive
 from wellhead_storage.errors import InvalidUri
 from wellhead_storage.files import in_gib
 from wellhead_storage.logs import log
 from wellhead_storage.manifest import MANIFEST_NAME, PROGRESS_NAME, Manifest, ManifestFile
 from wellhead_storage.mirror.carry_out import GRACE, Carrier
-from wellhead_storage.mirror.choice import Choice, choose
+from wellhead_storage.mirror.choice import Choice, choose, fault_of
 from wellhead_storage.mirror.crew import Crew
 from wellhead_storage.mirror.places import (
     below,
@@ -78,10 +79,11 @@ def mirror(
     crew = Crew(settings)
     try:
         store = open_store(uri, environment, settings).store
-        if given:
-            refuse_overlap(uri, given, environment, destination_environment(environment))
         # On a worker's thread, as everything that waits: a signal must not have to wait, too.
         [objects] = crew.run([partial(list_objects, store, Path("/"))])
+        if given:
+            single = [item.name for item in objects] == [PurePosixPath(uri.key).name]
+            refuse_overlap(uri, given, environment, destination_environment(environment), single=single)
         folder = given or _default_place(root, store.uri)
         target = open_target(folder, destination_environment(environment), settings)
         with target.held() if not options.dry_run else nullcontext():
@@ -143,43 +145,61 @@ class _Run:
         settings: Settings,
     ) -> None:
         self.store, self.target, self.objects, self.crew, self.settings = store, target, objects, crew, settings
-        self.head = Manifest(kind="mirror", source=store.uri.public, asked=asked.public)
+        self.head = Manifest(kind="mirror", source=store.uri.public, asked=asked.public, whole=False)
 
     def run(self, options: Options) -> Result:
         choice, placed = self._look(options)
         [(manifest, progress)] = self.crew.run([partial(read_records, self.target, placed)])
         records = {file.name: file for found in (manifest, progress) if found for file in self._comparable(found)}
         plan = plan_copy(self.objects, choice.names, placed, records.values())
-        if options.dry_run:
-            return self._result(plan, choice, dry_run=True)
-        self.head = self.head.model_copy(update={"whole": choice.whole})
+        fault = self._fault(choice, plan, manifest)
         kept = {file.name: file for file in plan.keep}
+        if options.dry_run:
+            return self._result(plan, choice, kept, dry_run=True)
         if plan.copy or plan.delete:
             known = [*plan.keep, *(forget(file) for name, file in records.items() if name not in kept)]
             carrier = Carrier(self.store, self.target, self.crew, self.settings)
             kept = carrier.carry_out(plan, self.head, known, placed)
-        finished = self.head.model_copy(update={"files": tuple(kept[name] for name in sorted(kept))})
-        if finished != manifest:
+        files = tuple(kept[name] for name in sorted(kept))
+        finished = self.head.model_copy(update={"files": files, "whole": not fault and choice.needed <= kept.keys()})
+        if plan.replaces or finished != manifest:  # what is replaced has lost its manifest, be it by the same bytes
             self.crew.run([partial(self.target.put, MANIFEST_NAME, encode(finished))])
         if plan.copy or plan.delete or progress:
             self.crew.run([partial(self.target.delete, [PROGRESS_NAME])])
-        return self._result(plan, choice, dry_run=False)
+        self.crew.run([self.target.settle])
+        return self._result(plan, choice, kept, dry_run=False)
+
+    def _fault(self, choice: Choice, plan: CopyPlan, manifest: Manifest | None) -> str:
+        """Why the mirror will not be whole, whatever it holds; a model that has to be whole is refused instead."""
+        after = {*(item.name for item in plan.copy), *(file.name for file in plan.keep)}
+        if manifest and manifest.whole and not (plan.copy or plan.delete or choice.fault):
+            return ""  # as it was found to be when it was copied
+        if not choice.by_layout and not choice.needed <= after:
+            return ""  # a part of a model is nothing to check
+        [fault] = self.crew.run([partial(fault_of, self.store, choice, self.crew.ranges, self.settings)])
+        if fault:
+            log.warning("%s The mirror does not count as a whole model.", fault)
+        return fault
 
     def _look(self, options: Options) -> tuple[Choice, dict[str, StoredObject]]:
         [choice] = self.crew.run(
             [partial(choose, self.store, self.objects, options.patterns, self.settings, everything=options.everything)]
         )
         [placed] = self.crew.run([self.target.objects])
+        if archive := only_archive(self.objects):
+            log.warning("%s is an archive: it is mirrored as it is, and cannot be streamed", archive.name)
         return choice, placed
 
     def _comparable(self, found: Manifest) -> Iterable[ManifestFile]:
         same = _origin(found.source) == _origin(self.head.source)
         return found.files if same else map(of_other_source, found.files)
 
-    def _result(self, plan: CopyPlan, choice: Choice, *, dry_run: bool) -> Result:
-        copied = tuple(Copied(name=item.name, bytes=item.size) for item in plan.copy)
+    def _result(self, plan: CopyPlan, choice: Choice, files: Mapping[str, ManifestFile], *, dry_run: bool) -> Result:
+        sizes = {item.name: item.size for item in plan.copy} | {file.name: file.size for file in files.values()}
+        copied = tuple(Copied(name=item.name, bytes=sizes[item.name]) for item in plan.copy)
         if not dry_run:
-            log.info("mirrored %s to %s, %s of it now", self.head.source, self.target.uri.location, in_gib(plan.bytes))
+            now = in_gib(sum(item.bytes for item in copied))
+            log.info("mirrored %s to %s, %s of it now", self.head.source, self.target.uri.location, now)
         return Result(
             source=self.head.source,
             asked=self.head.asked,
@@ -189,7 +209,7 @@ class _Run:
             kept=tuple(sorted(file.name for file in plan.keep)),
             deleted=plan.delete,
             left=tuple(LeftOut(name=entry.item.name, reason=entry.reason) for entry in choice.left),
-            bytes=plan.bytes + sum(file.size for file in plan.keep),
+            bytes=sum(sizes.values()),
             seconds=0.0,
         )
 

@@ -49,6 +49,9 @@ class Target(Protocol):
     def require_space(self, needed: int) -> None:
         """Refuse what cannot fit, as far as that can be known."""
 
+    def settle(self) -> None:
+        """What was written and deleted until now outlasts a power failure."""
+
     def held(self) -> AbstractContextManager[None]:
         """Keep other processes out, as far as that is possible."""
 
@@ -164,6 +167,9 @@ class ObjectFolder:
 
     def require_space(self, needed: int) -> None:
         """Object stores say nothing of their size."""
+
+    def settle(self) -> None:
+        """What an object store has confirmed, it keeps."""
 
     def held(self) -> AbstractContextManager[None]:
         """Object stores have no lock; that somebody else wrote is noticed at the end."""

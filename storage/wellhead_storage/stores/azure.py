@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -65,12 +66,18 @@ class AzureFolder(ObstoreFolder):
 
 
 def open_azure(
-    uri: StorageUri, credentials: AzureCredentials, settings: Settings
+    uri: StorageUri, credentials: AzureCredentials, settings: Settings, environment: Mapping[str, str]
 ) -> tuple[AzureFolder, AzureCredentials]:
     """Open the folder of an `az://` URI, and say with which credentials.
 
     Where nothing is configured and the node has no managed identity, access is anonymous, as KServe's own initializer
     falls back to it; whether there is one is asked once.
+
+    Args:
+        uri: the folder.
+        credentials: as they were found in the environment.
+        settings: time-outs.
+        environment: tells obstore of the cloud's identity, where that is to sign.
 
     Raises:
         InvalidConfiguration: a key that is none, or an unusable CA bundle.
@@ -84,7 +91,7 @@ def open_azure(
         credentials = credentials.model_copy(update={"connection": link})
     federated = link.identity in {"web-identity", "ambient"}
     try:
-        with variables_hidden("AZURE_", only_empty=federated):
+        with variables_hidden("AZURE_", but=environment if federated else None):
             store = AzureStore(
                 uri.container,
                 config=_config(credentials),

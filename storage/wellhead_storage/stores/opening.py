@@ -44,7 +44,7 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.stores.s3 import open_s3
 
         credentials = s3_credentials(environment, uri.parameters)
-        return Opened(open_s3(uri, credentials, settings), credentials)
+        return Opened(open_s3(uri, credentials, settings, environment), credentials)
     if uri.kind == "gs":
         from wellhead_storage.credentials.gcs import gcs_credentials
         from wellhead_storage.stores.gcs import open_gcs
@@ -57,7 +57,8 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.stores.azure import open_azure
 
         _refuse_endpoint(uri)
-        return Opened(*open_azure(uri, azure_credentials(environment, uri.account, uri.suffix), settings))
+        found = azure_credentials(environment, uri.account, uri.suffix)
+        return Opened(*open_azure(uri, found, settings, environment))
     if uri.kind == "hf":
         from wellhead_storage.stores.hugging_face import open_hugging_face
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -81,8 +82,16 @@ class S3Folder(ObstoreFolder):
             return None
 
 
-def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> S3Folder:
+def open_s3(
+    uri: StorageUri, credentials: S3Credentials, settings: Settings, environment: Mapping[str, str]
+) -> S3Folder:
     """Open the folder of an `s3://` URI. No request is made yet.
+
+    Args:
+        uri: the folder.
+        credentials: as they were found in the environment.
+        settings: time-outs.
+        environment: tells obstore of the cloud's identity, where that is to sign.
 
     Raises:
         AccessDenied: a store that is not AWS, and nothing to sign with.
@@ -105,7 +114,7 @@ def open_s3(uri: StorageUri, credentials: S3Credentials, settings: Settings) -> 
         ca_bundle=link.ca_bundle,
     )
     try:
-        with variables_hidden("AWS_", only_empty=link.identity not in {"static", "anonymous"}):
+        with variables_hidden("AWS_", but=None if link.identity in {"static", "anonymous"} else environment):
             store = S3Store(
                 uri.container,
                 config=_config(uri.container, credentials),
