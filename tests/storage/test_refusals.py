@@ -246,7 +246,7 @@ def test_a_store_that_is_busy_is_asked_again(pod: Pod, stub: StubS3) -> None:
 
 def test_a_store_that_stays_busy_is_given_up(pod: Pod, stub: StubS3) -> None:
     stub.refusals, stub.refuses_forever = [(503, "SlowDown")], True
-    outcome = pod.init(LLAMA, **stub.environment)
+    outcome = pod.init(LLAMA, WELLHEAD_RETRY_TIMEOUT="2", **stub.environment)
     sentence = f"The store keeps answering 503 SlowDown for {LLAMA}. Try again later, or look at the store's own log."
     assert_refused(pod, outcome, 16, sentence)
 

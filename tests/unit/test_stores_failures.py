@@ -151,12 +151,6 @@ def test_what_may_pass_is_told_from_what_lasts(case: str) -> None:
     assert error.lasting == (case not in {"overloaded", "broken", "silence"})
 
 
-def test_a_broken_connection_may_pass() -> None:
-    error = explain(unreachable("connection closed before message completed"), WHERE)
-    assert isinstance(error, StoreUnavailable)
-    assert not error.lasting
-
-
 def test_an_unreachable_store_is_named_by_its_endpoint() -> None:
     """The user may never have typed it: it can come from KServe's ConfigMap."""
     error = explain(unreachable("Connection refused (os error 111)"), WHERE)

@@ -34,7 +34,6 @@ _BAD_KEY = re.compile(r'(?:Path|path segment) "(?P<key>[^"]*)"')
 _SIGNING_IN = "MicrosoftAzure error: Error performing token request"
 _SIGN_IN_CODE = re.compile(r"AADSTS\d+")
 
-_BROKEN_OFF = "HTTP error"
 _OTHER_RANGE = re.compile(r"Requested \S+, got \S+")
 
 _KEY_REASONS = {
@@ -176,7 +175,7 @@ def _unavailable(location: str, text: str, status: int, code: str) -> StoreUnava
     return StoreUnavailable(
         f"The store of {location} cannot be read: {first[:300]}.",
         "Check endpoint and network.",
-        lasting=_BROKEN_OFF not in text,  # the client's own: no request was made, or no sense in the answer
+        lasting=True,  # no answer that makes sense: TLS where none is expected, a proxy's page, no request at all
     )
 
 
