@@ -177,9 +177,11 @@ def test_one_bad_object_costs_no_other_its_bytes(
     assert (tmp_path / "z-bad.bin").read_bytes() == b"bad"
 
 
-def test_a_busy_store_gets_fewer_requests_at_a_time_and_more_again_later(tmp_path: Path, transfer: Transfer) -> None:
+def test_a_busy_store_gets_fewer_requests_at_a_time_and_more_again_later(
+    tmp_path: Path, new_transfer: Callable[..., Transfer]
+) -> None:
     """Sixteen at first; half as many right after a burst of refusals; all sixteen again after some good rounds."""
-    items = 240
+    items, transfer = 240, new_transfer(connections=16)
     lock, together = threading.Condition(), threading.Barrier(16)
     refused, flying, history = 0, 0, list[int]()
 

@@ -148,7 +148,7 @@ def test_every_status_has_an_explanation(status: int) -> None:
 def test_what_may_pass_is_told_from_what_lasts(case: str) -> None:
     error = explain(CASES[case][0], WHERE)
     assert isinstance(error, StoreUnavailable)
-    assert error.lasting == (case not in {"overloaded", "broken", "silence"})
+    assert error.lasting == (case not in {"overloaded", "broken", "silence", "an identity service that is down"})
 
 
 def test_an_unreachable_store_is_named_by_its_endpoint() -> None:
