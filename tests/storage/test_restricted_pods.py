@@ -191,7 +191,7 @@ def test_a_volume_that_fills_up_in_the_middle_of_the_weights_is_named_with_what_
         filler.unlink()
         assert outcome.exit_code == 15, outcome.stderr
         assert re.fullmatch(
-            rf"The volume of {pod.destination} is full: 0\.[1-6] MiB are still needed, and 0\.0 MiB are left\. "
+            rf"The volume of {pod.destination} is full: [1-6]\d\d\.\d KiB are still needed, and 0\.0 KiB are left\. "
             r"Give the volume more room, or stream the model \(wellhead\.dev/mode: stream\)\.",
             outcome.sentence,
         ), outcome.sentence
