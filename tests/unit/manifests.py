@@ -36,14 +36,20 @@ def bundle(name: str) -> Objects:
     return rendered(MANIFESTS / name)
 
 
-def overlay(folder: Path, *resources: str, components: tuple[str, ...] = (), **fields: object) -> Objects:
-    """Those of a user's kustomization in `folder`, on top of folders under servingruntimes."""
+def overlay(
+    folder: Path,
+    *resources: str,
+    components: tuple[str, ...] = (),
+    own: tuple[Manifest, ...] = (),
+    **fields: object,
+) -> Objects:
+    """Those of a user's kustomization in `folder`: folders under servingruntimes, and objects of the user's `own`."""
+    (folder / "own.yaml").write_text(yaml.safe_dump_all(own))
     content = {
-        "resources": [_relative(MANIFESTS / each, folder) for each in resources],
+        "resources": [_relative(MANIFESTS / each, folder) for each in resources] + ["own.yaml"] * bool(own),
         "components": [_relative(MANIFESTS / "components" / each, folder) for each in components],
         **fields,
     }
-    folder.mkdir(exist_ok=True)
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return rendered(folder)
 
