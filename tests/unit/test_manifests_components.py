@@ -92,6 +92,15 @@ class TestExclusive:
         mounts = {each["mountPath"] for each in recorded.initializer(outcome.pod)["volumeMounts"]}
         assert mounts == {"/mnt/models", "/var/run/secrets/kubernetes.io/serviceaccount"}
 
+    def test_paths_of_storage_config_get_ours_even_without_it(self) -> None:
+        """Ours has to list what KServe writes for them, and nobody else does."""
+        config = recorded.secret("storage-config", {"minio": '{"type": "s3", "bucket": "b"}'})
+        storage = {"key": "minio", "path": "iris"}
+        service = recorded.inference_service(
+            {"modelFormat": {"name": "sklearn"}, "storageUri": None, "storage": storage}
+        )
+        assert initializers(cluster(bundle("default"), config), service) == ["wellhead-initializer:0.1.0"]
+
 
 class TestIsolated:
     @pytest.fixture(params=["base", "default"])
