@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-MANIFESTS = REPOSITORY / "servingruntimes"
-KUBECTL = Path(sys.executable).with_name("kubectl")
-PIN = "internal.serving.kserve.io/storage-container-name"
-RUNTIMES = ("wellhead-vllm", "wellhead-vllm-cpu")
+from tests.kserve.manifests import Manifest
+from tests.unit.manifests import MANIFESTS, PIN, REPOSITORY, RESTRICTED, RUNTIMES, bundle, overlay, rendered
+
 BUNDLES = ("base", "default")
-
-Manifest = dict[str, Any]
-
-
-def kustomize(folder: Path) -> list[Manifest]:
-    finished = subprocess.run(
-        [KUBECTL, "kustomize", folder], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    assert finished.returncode == 0, finished.stderr
-    return list(yaml.safe_load_all(finished.stdout))
-
-
-@cache
-def bundle(name: str) -> dict[tuple[str, str], Manifest]:
-    return {(each["kind"], each["metadata"]["name"]): each for each in kustomize(MANIFESTS / name)}
+STORAGE_CONTAINERS = ("wellhead", "wellhead-local-cache")
 
 
 def runtime(name: str, of: str = "default") -> Manifest:
@@ -46,15 +25,16 @@ def serving_container(name: str, of: str = "default") -> Manifest:
     return container
 
 
-def storage_container() -> Manifest:
-    spec = bundle("default")["ClusterStorageContainer", "wellhead"]["spec"]
+def storage_container(name: str = "wellhead") -> Manifest:
+    spec = bundle("default")["ClusterStorageContainer", name]["spec"]
     assert isinstance(spec, dict)
     return spec
 
 
 def every_container(of: str) -> dict[str, Manifest]:
     containers = {name: serving_container(name, of) for name in RUNTIMES}
-    return {**containers, "wellhead": bundle(of)["ClusterStorageContainer", "wellhead"]["spec"]["container"]}
+    stored = {name: bundle(of)["ClusterStorageContainer", name]["spec"]["container"] for name in STORAGE_CONTAINERS}
+    return {**containers, **stored}
 
 
 @pytest.mark.parametrize("name", BUNDLES)
@@ -63,10 +43,16 @@ def test_a_bundle_has_these_objects_and_no_others(name: str) -> None:
         ("ClusterServingRuntime", "wellhead-vllm"),
         ("ClusterServingRuntime", "wellhead-vllm-cpu"),
         ("ClusterStorageContainer", "wellhead"),
+        ("ClusterStorageContainer", "wellhead-local-cache"),
     ]
     for manifest in bundle(name).values():
         assert manifest["apiVersion"] == "serving.kserve.io/v1alpha1"
-        assert manifest["metadata"]["labels"]["app.kubernetes.io/part-of"] == "wellhead"
+        component = "model-server" if "Runtime" in manifest["kind"] else "storage-initializer"
+        assert manifest["metadata"]["labels"] == {
+            "app.kubernetes.io/name": "wellhead",
+            "app.kubernetes.io/part-of": "wellhead",
+            "app.kubernetes.io/component": component,
+        }
         assert "namespace" not in manifest["metadata"]
 
 
@@ -81,25 +67,20 @@ def test_default_differs_from_base_in_nothing_but_the_pin() -> None:
         pinned = {**runtime(name), "annotations": dict(runtime(name)["annotations"])}
         del pinned["annotations"][PIN]
         assert pinned == runtime(name, "base")
-    assert bundle("base")["ClusterStorageContainer", "wellhead"]["spec"] == storage_container()
+    for name in STORAGE_CONTAINERS:
+        assert bundle("base")["ClusterStorageContainer", name]["spec"] == storage_container(name)
 
 
 @pytest.mark.parametrize("of", BUNDLES)
-@pytest.mark.parametrize("name", [*RUNTIMES, "wellhead"])
+@pytest.mark.parametrize("name", [*RUNTIMES, *STORAGE_CONTAINERS])
 def test_every_container_fits_into_a_restricted_namespace(name: str, of: str) -> None:
     container = every_container(of)[name]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    assert container["securityContext"] == RESTRICTED
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
 
 
-@pytest.mark.parametrize("name", [*RUNTIMES, "wellhead"])
+@pytest.mark.parametrize("name", [*RUNTIMES, *STORAGE_CONTAINERS])
 def test_a_variable_has_one_source(name: str) -> None:
     variables = every_container("default")[name]["env"]
     assert len({variable["name"] for variable in variables}) == len(variables)
@@ -119,6 +100,36 @@ def test_the_storage_container_is_one_that_kserve_can_merge() -> None:
     assert "volumeMounts" not in container, "other people's pods have no volume of ours"
     # What is not named here is taken from KServe's ConfigMap: one CPU.
     assert container["resources"]["limits"].keys() == {"cpu", "memory"}
+
+
+def test_storage_containers_say_which_kserve_they_need() -> None:
+    for name in STORAGE_CONTAINERS:
+        metadata = bundle("default")["ClusterStorageContainer", name]["metadata"]
+        assert metadata["annotations"] == {"wellhead.dev/needs": "KServe 0.20 or newer"}
+
+
+def test_the_one_for_local_caches_leaves_a_whole_model_and_its_manifest() -> None:
+    spec = storage_container("wellhead-local-cache")
+    container = spec["container"]
+    assert spec["workloadType"] == "localModelDownloadJob"
+    assert container["image"] == storage_container()["container"]["image"]
+    assert container["env"] == [
+        {"name": "WELLHEAD_MANIFEST", "value": "always"},
+        {"name": "WELLHEAD_LOG_FORMAT", "value": "json"},
+    ]
+    assert container["resources"] == storage_container()["container"]["resources"]
+    assert container.keys().isdisjoint({"args", "command", "volumeMounts"})
+
+
+def test_the_one_for_local_caches_lists_what_can_be_downloaded() -> None:
+    formats, others = storage_container("wellhead-local-cache")["supportedUriFormats"], storage_container()
+    kept = [entry for entry in others["supportedUriFormats"] if entry in formats]
+    assert kept == formats, "a service finds the model by the same URI"
+    left_out = {entry["prefix"] for entry in others["supportedUriFormats"] if entry not in formats}
+    assert left_out == {
+        *("runai_streamer://", "file://", "pvc://", "<scheme-placeholder>://"),
+        *("oci://", "oci+native://", "oci+fetch://", "oci+modelcar://"),
+    }
 
 
 def test_the_storage_container_learns_of_the_service_through_annotations() -> None:
@@ -208,34 +219,24 @@ def test_only_the_cpu_runtime_knows_of_the_cpu_build() -> None:
 
 def test_an_overlay_can_set_every_image(tmp_path: Path) -> None:
     names = ("wellhead-initializer", "wellhead-runtime", "wellhead-runtime-cpu")
-    overlay = {
-        "resources": [_relative(MANIFESTS / "default", tmp_path)],
-        "images": [{"name": name, "newName": f"registry.example/{name}", "newTag": "9"} for name in names],
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    rendered = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in kustomize(tmp_path)}
-    images = [spec["container"]["image"] for (kind, _), spec in rendered.items() if "Storage" in kind]
-    images += [spec["containers"][0]["image"] for (kind, _), spec in rendered.items() if "Runtime" in kind]
-    assert sorted(images) == sorted(f"registry.example/{name}:9" for name in names)
+    images = [{"name": name, "newName": f"registry.example/{name}", "newTag": "9"} for name in names]
+    specs = [each["spec"] for each in overlay(tmp_path, "default", images=images).values()]
+    found = [container["image"] for spec in specs for container in spec.get("containers", [spec.get("container")])]
+    assert {f"registry.example/{name}:9" for name in names} == set(found)
+    assert len(found) == len(RUNTIMES) + len(STORAGE_CONTAINERS)
 
 
-def test_the_sample_fits_together() -> None:
-    rendered = {each["kind"]: each for each in kustomize(MANIFESTS / "samples" / "s3")}
-    assert rendered.keys() == {"Secret", "ServiceAccount", "InferenceService"}
-    secret, account, service = (rendered[kind] for kind in ("Secret", "ServiceAccount", "InferenceService"))
-    predictor = service["spec"]["predictor"]
-    assert service["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == "Standard"
-    assert predictor["serviceAccountName"] == account["metadata"]["name"]
-    assert account["secrets"] == [{"name": secret["metadata"]["name"]}]
-    assert secret["stringData"] == dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "replace-me")
-    model = predictor["model"]
-    assert model["storageUri"].startswith("s3://")
-    assert model["runtime"] in RUNTIMES
-    formats = {each["name"] for each in runtime(model["runtime"])["supportedModelFormats"]}
-    assert model["modelFormat"]["name"] in formats
+KUSTOMIZATIONS = sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml"))
 
 
-def _relative(path: Path, start: Path) -> str:
-    """kustomize takes no absolute paths."""
-    up = len(start.resolve().parts) - 1
-    return "../" * up + path.resolve().relative_to("/").as_posix()
+@pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=lambda folder: str(folder.relative_to(MANIFESTS)))
+def test_every_kustomization_renders_and_says_what_it_is_for(folder: Path) -> None:
+    assert (folder / "kustomization.yaml").read_text().startswith("# ")
+    if folder.parent != MANIFESTS / "components":
+        assert rendered(folder)
+
+
+@pytest.mark.parametrize("file", sorted(MANIFESTS.rglob("*.yaml")), ids=lambda file: str(file.relative_to(MANIFESTS)))
+def test_every_file_belongs_to_a_kustomization(file: Path) -> None:
+    folder = file.parent
+    assert file.name == "kustomization.yaml" or f"- {file.name}\n" in (folder / "kustomization.yaml").read_text()
