@@ -69,3 +69,10 @@ def test_an_init_container_that_nobody_gave_a_uri_says_so() -> None:
     finished = wellhead("init")
     assert finished.returncode == 2
     assert "Missing argument 'SRC DEST" in finished.stderr
+
+
+def test_the_api_server_refuses_workers_without_parallelism() -> None:
+    """KServe then takes no template of its own: no command, and a probe without an address."""
+    refused = refusal(recorded.llm_service("s3://models/llama", "wellhead", "wellhead-worker"))
+    assert refused.stage == "Pod"
+    assert "startupProbe: Required value: must specify a handler type" in refused.message
