@@ -104,7 +104,11 @@ def _container_errors(container: Manifest, path: str, volumes: set[str]) -> Iter
             yield f'{path}.volumeMounts[{index}].mountPath: Invalid value: "{mount["mountPath"]}": must be unique'
         paths.add(mount["mountPath"])
     for probe in _PROBES:
-        for handler in [name for name in _HANDLERS if (container.get(probe) or {}).get(name) is not None][1:]:
+        declared = container.get(probe)
+        handlers = [name for name in _HANDLERS if (declared or {}).get(name) is not None]
+        if declared is not None and not handlers:
+            yield f"{path}.{probe}: Required value: must specify a handler type"
+        for handler in handlers[1:]:
             yield f"{path}.{probe}.{handler}: Forbidden: may not specify more than 1 handler type"
     yield from _resource_errors(container.get("resources") or {}, f"{path}.resources")
 

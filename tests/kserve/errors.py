@@ -7,8 +7,8 @@ class Refused(Exception):
     """A real cluster would have said no.
 
     Attributes:
-        stage: who says it: "InferenceService" (its admission), "reconcile" (KServe's controller, seen as an event and
-            in the status), "Pod" (the pod's admission).
+        stage: who says it: "InferenceService" or "LLMInferenceService" (admission), "reconcile" (KServe's controller,
+            seen as an event and in the status), "Pod" (the pod's admission).
         message: KServe's words, or the API server's. kubectl puts its own in front of them.
         reason: what `status.modelStatus.lastFailureInfo`, or else the condition, gives as its reason.
         status_message: what it gives as its message, where that is not `message`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -21,11 +22,23 @@ from tests.kserve.zero_values import without_zero_values
 _LONGEST_NAME = 63
 # Fields whose keys are the user's own, and not to be found in any other spelling.
 _MAPS = frozenset({"labels", "annotations", "nodeSelector"})
+# Of those, the ones that a service's spec has itself: not set, Go can still look into them.
+_NIL_MAPS = frozenset({"labels", "annotations"})
 
 
 def stored_service(service: Manifest) -> Manifest:
-    """The service as it is stored: its model has a name."""
+    """The service as it is stored: its model has a name.
+
+    Raises:
+        Refused: the model's URI is none to Go's net/url, so that KServe's webhooks cannot read the object. A scheme has
+            no underscore there (RFC 3986), and what is no scheme is a path. Go's words; what stands before them was
+            not seen.
+    """
     service = copy.deepcopy(service)
+    uri = str(service["spec"]["model"].get("uri") or "")
+    first_segment = uri.partition("/")[0]
+    if ":" in first_segment and not re.match("[A-Za-z][A-Za-z0-9+.-]*:", uri):
+        raise Refused("LLMInferenceService", f'parse "{uri}": first path segment in URL cannot contain colon')
     service["spec"]["model"].setdefault("name", name_of(service))
     return service
 
@@ -133,7 +146,9 @@ class _Fields:
 
     def field(self, name: str) -> object:
         key = next((key for key in self.values if key.lower() == name.lower()), None)
-        value = MISSING if key is None else self.values[key]
+        if key is None:
+            return {} if name.lower() in _NIL_MAPS else MISSING
+        value = self.values[key]
         return _Fields(value) if isinstance(value, dict) and key not in _MAPS else value
 
 

@@ -32,6 +32,11 @@ def refusal(model: dict[str, Any] | None = None, **predictor: Any) -> Refused:
         ),
         (
             {},
+            {"containers": [{"name": "a", "image": "i", "startupProbe": {"periodSeconds": 5}}]},
+            "containers[1].startupProbe: Required value: must specify a handler type",
+        ),
+        (
+            {},
             {"volumes": [{"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}]},
             "volumes[1].ephemeral: Forbidden: may not specify more than 1 volume type",
         ),

@@ -178,6 +178,9 @@ class TestPlaceholders:
         with pytest.raises(NotModelledError, match="longer"):
             self.arguments(f"{{{{ ChildName .Name `-{'x' * 63}` }}}}")
 
+    def test_annotations_that_are_not_set_are_empty(self) -> None:
+        assert self.arguments("x{{ index .Spec.Annotations `mode` }}{{ index .Spec.Labels `mode` }}") == ["x"]
+
     def test_a_value_with_quotes_breaks_the_json(self) -> None:
         with pytest.raises(Refused, match="failed to unmarshal config from template"):
             self.arguments("{{ index .Annotations `mode` }}")
@@ -253,10 +256,19 @@ class TestAdapters:
         assert refusal(self.service(("sql", uri), **spec)).message.startswith(f'LoRA adapter "sql": {words}')
 
 
-@pytest.mark.parametrize("uri", ["az://c/x", "runai_streamer://s3://b/x", "https://h/x", "oci+fetch://r/x:1"])
+@pytest.mark.parametrize("uri", ["az://c/x", "runai-x://s3://b/x", "https://h/x", "oci+fetch://r/x:1"])
 def test_other_schemes_are_refused_while_the_initializer_is_on(uri: str) -> None:
     refused = refusal(recorded.llm_service(uri, "wellhead"))
     assert refused.message.endswith(f"unsupported schema in model URI: {uri}")
+
+
+@pytest.mark.parametrize("spec", [{}, OFF], ids=["on", "off"])
+def test_a_scheme_with_an_underscore_cannot_be_read_at_all(spec: Manifest) -> None:
+    """Go's net/url takes it for a path; so does KServe, whose URIs are of that type."""
+    with pytest.raises(Refused) as caught:
+        built(recorded.llm_service("runai_streamer://s3://b/x", **spec))
+    assert caught.value.stage == "LLMInferenceService"
+    assert caught.value.message == ('parse "runai_streamer://s3://b/x": first path segment in URL cannot contain colon')
 
 
 def test_an_account_that_does_not_exist_is_refused() -> None:
