@@ -146,7 +146,7 @@ def test_the_storage_container_lists_what_a_pinned_one_has_to_list() -> None:
     assert prefixes == {
         "runai_streamer://",
         *("s3://", "gs://", "az://", "abfs://", "abfss://"),
-        *("hf://", "model-registry://", "hdfs://", "webhdfs://", "modelscope://", "file://"),
+        *("hf://", "model-registry://", "modelscope://", "file://"),
         *("pvc://", "oci://", "oci+native://", "oci+fetch://", "oci+modelcar://"),
         "<scheme-placeholder>://",
     }

@@ -76,9 +76,15 @@ class TestExclusive:
     def test_with_it_every_service_gets_ours(self, tmp_path: Path) -> None:
         known = cluster(overlay(tmp_path, "default", components=("exclusive",)))
         assert initializers(known, sklearn()) == ["wellhead-initializer:0.1.0"]
-        for uri in ("gs://b/m", "hf://o/m", "https://host/m.tar", "hdfs://h/m", "modelscope://o/m"):
+        for uri in ("gs://b/m", "hf://o/m", "https://host/m.tar", "modelscope://o/m"):
             service = recorded.inference_service({"modelFormat": {"name": "sklearn"}, "storageUri": uri})
             assert build(known, service).candidates == ("wellhead",), uri
+
+    def test_what_our_image_cannot_fetch_stays_with_kserves(self, tmp_path: Path) -> None:
+        known = cluster(overlay(tmp_path, "default", components=("exclusive",)))
+        for uri in ("hdfs://h/m", "webhdfs://h/m"):
+            service = recorded.inference_service({"modelFormat": {"name": "sklearn"}, "storageUri": uri})
+            assert initializers(known, service) == [STOCK_IMAGE], uri
 
     def test_a_service_that_names_kserves_own_is_refused(self, tmp_path: Path) -> None:
         known = cluster(overlay(tmp_path, "default", components=("exclusive",)))
