@@ -20,6 +20,14 @@ from wellhead_storage.uri import parse
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+def refused(source: str, destination: str, *, single: bool = False) -> bool:
+    try:
+        refuse_overlap(parse(source), parse(destination), {}, {}, single=single)
+    except InvalidUri:
+        return True
+    return False
+
+
 @pytest.mark.parametrize(
     ("root", "folder"),
     [
@@ -71,7 +79,7 @@ def test_variables_of_the_destination_stand_alone() -> None:
     ],
 )
 def test_elsewhere_is_fine(source: str, destination: str) -> None:
-    refuse_overlap(parse(source), parse(destination), {}, {})
+    assert not refused(source, destination)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,7 @@ def test_one_object_is_not_copied_into_its_own_folder(source: str, destination: 
 
 @pytest.mark.parametrize("destination", ["s3://bkt", "s3://bkt/gg/sub", "s3://bkt/g", "gs://bkt/gg"])
 def test_one_object_may_be_copied_elsewhere(destination: str) -> None:
-    refuse_overlap(parse("s3://bkt/gg/q4.gguf"), parse(destination), {}, {}, single=True)
+    assert not refused("s3://bkt/gg/q4.gguf", destination, single=True)
 
 
 def test_an_account_of_azure_may_come_from_the_environment() -> None:
