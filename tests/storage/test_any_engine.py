@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +13,7 @@ from tests.storage.model import Model
 
 if TYPE_CHECKING:
     from tests.storage.pod import Pod
+    from tests.support.seaweedfs import SeaweedFS
 
 EVERYTHING = {
     "README.md": b"# a model",
@@ -32,6 +36,27 @@ def test_every_object_is_downloaded_and_nothing_else_is_left(
     assert "no annotation wellhead.dev/engine: vllm" in outcome.stderr
     assert pod.files == {**model.files, **EVERYTHING}
     assert sorted(path.name for path in pod.destination.iterdir() if path.name.startswith(".")) == [".gitattributes"]
+
+
+SCIKIT_LEARN = {"model.joblib": b"\x80\x04", "conda.yaml": b"name: x\n", "MLmodel": b"{}", "code/score.py": b"pass\n"}
+STOCK = "import sys; from kserve_storage import Storage; Storage.download(sys.argv[1], sys.argv[2])"
+
+
+def test_a_scikit_learn_model_comes_as_with_kserves_own(
+    pod: Pod, store: SeaweedFS, model: Model, tmp_path: Path
+) -> None:
+    model.delete(*model.files)
+    for name, content in SCIKIT_LEARN.items():
+        model.put(name, content)
+    assert pod.init(model.uri, WELLHEAD_ENGINE=None).exit_code == 0
+    environment = store.environment() | {"PATH": "/usr/bin", "HOME": str(tmp_path)}
+    stock = [sys.executable, "-c", STOCK, model.uri, str(tmp_path / "stock")]
+    subprocess.run(stock, env=environment, check=True, capture_output=True, timeout=60)
+    paths = [path for path in (tmp_path / "stock").rglob("*") if path.is_file()]
+    left = {path.relative_to(tmp_path / "stock").as_posix(): path.read_bytes() for path in paths}
+    assert left == SCIKIT_LEARN
+    assert pod.files == left
+    assert not [path.name for path in pod.destination.iterdir() if path.name.startswith(".")]
 
 
 def test_a_checkpoint_with_faults_is_the_engines_affair(pod: Pod, model: Model) -> None:
