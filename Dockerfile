@@ -50,9 +50,10 @@ RUN python3 -m venv --without-pip /opt/wellhead \
  && pip --python /opt/wellhead/bin/python3 uninstall --quiet --yes -r /deps/initializer-unused.txt
 COPY --from=wheel /dist/ /dist/
 # Byte code is compiled here because the container may write nothing, and unchecked because a copied file's time may
-# differ. Of the tests and commands that came with our dependencies none is needed.
+# differ. Of the tests, type stubs and commands that came with our dependencies none is needed.
 RUN pip --python /opt/wellhead/bin/python3 install --quiet --no-deps --no-compile /dist/*.whl \
  && find /opt/wellhead/lib -type d -name tests -prune -exec rm -r {} + \
+ && find /opt/wellhead/lib -name '*.pyi' -delete \
  && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/wellhead/lib \
  && find /opt/wellhead/bin -type f ! -name wellhead -delete
 

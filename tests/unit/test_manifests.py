@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -238,5 +239,6 @@ def test_every_kustomization_renders_and_says_what_it_is_for(folder: Path) -> No
 
 @pytest.mark.parametrize("file", sorted(MANIFESTS.rglob("*.yaml")), ids=lambda file: str(file.relative_to(MANIFESTS)))
 def test_every_file_belongs_to_a_kustomization(file: Path) -> None:
-    folder = file.parent
-    assert file.name == "kustomization.yaml" or f"- {file.name}\n" in (folder / "kustomization.yaml").read_text()
+    text = (file.parent / "kustomization.yaml").read_text()
+    named = re.search(rf"^(- |  path: ){re.escape(file.name)}$", text, re.MULTILINE)
+    assert file.name == "kustomization.yaml" or named

@@ -82,7 +82,11 @@ def assert_serves(pod: Manifest) -> None:
     assert pod["metadata"]["annotations"]["wellhead.dev/engine"] == "vllm"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (MANIFESTS / "samples").iterdir()))
+# Those of LLMInferenceServices are in test_llm_manifests.py.
+FOLDERS = sorted(path.name for path in (MANIFESTS / "samples").iterdir() if not path.name.startswith("llm-"))
+
+
+@pytest.mark.parametrize("name", FOLDERS)
 def test_a_sample_applies_as_it_is(name: str) -> None:
     objects = bundle(f"samples/{name}")
     service = objects[SERVICE]
