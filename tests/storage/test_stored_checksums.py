@@ -81,6 +81,15 @@ def test_the_checksum_of_an_object_in_pieces_is_asked_for(store: SeaweedFS, larg
     assert folder.checksum(item) == digest(algorithm, data)
 
 
+@pytest.mark.parametrize("name", ["a b+c.safetensors", "größe%20(1).safetensors", "a=b&c~d.safetensors"])
+def test_names_that_an_address_has_to_encode(store: SeaweedFS, large: Model, name: str) -> None:
+    data = one_tensor("large", SIZE)
+    upload_in_pieces(store, f"{large.prefix}/{name}", data, "CRC64NVME", "FULL_OBJECT")
+    folder = open_store(parse(large.uri), store.environment()).store
+    [item] = [item for item in folder.objects() if item.name == name]
+    assert folder.checksum(item) == digest("crc64nvme", data)
+
+
 def test_wrong_bytes_of_an_object_in_pieces_are_noticed(
     pod: Pod, store: SeaweedFS, large: Model, proxy: CountingProxy
 ) -> None:
