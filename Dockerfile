@@ -40,6 +40,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY storage/ storage/
 COPY runtime/ runtime/
+COPY cluster/ cluster/
 RUN pip wheel --quiet --no-deps --wheel-dir /dist .
 
 

@@ -116,7 +116,7 @@ def _context() -> Iterator[Path]:
     for name in ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
         yield REPOSITORY / name
     yield from (REPOSITORY / "requirements").glob("*.txt")
-    for folder in ("storage/wellhead_storage", "runtime/wellhead_runtime"):
+    for folder in ("storage/wellhead_storage", "runtime/wellhead_runtime", "cluster/wellhead_cluster"):
         for path in (REPOSITORY / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path
