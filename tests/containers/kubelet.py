@@ -11,12 +11,12 @@ import json
 import secrets
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.containers.pod import HOST_NAME, Memory, Mount, Pod, configuration
-from tests.containers.workshop import find_tool, run
+from tests.containers.pod import HOST_NAME, Mount, Pod, configuration
+from tests.containers.workshop import ToolError, find_tool, run
 
 if TYPE_CHECKING:
     import signal
@@ -54,6 +54,10 @@ class Container:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    def output(self) -> str:
+        """What it wrote to standard output so far."""
+        return (self._folder / "stdout").read_text(errors="replace")
+
     def wait(self, seconds: float = 120.0) -> Outcome:
         """Wait until it ends.
 
@@ -81,8 +85,12 @@ def started(pod: Pod, folder: Path) -> Iterator[Container]:
     hosts.write_text(f"127.0.0.1 localhost {HOST_NAME}\n")
     with ExitStack() as stack:
         given = [Mount(message, TERMINATION_LOG, writable=True), Mount(hosts, "/etc/hosts")]
-        given += [stack.enter_context(_mounted(memory, bundle)) for memory in pod.memories]
-        (bundle / "config.json").write_text(json.dumps(configuration(pod, given), indent=1))
+        for memory in pod.memories:
+            source = bundle / f"memory{memory.destination.replace('/', '-')}"
+            stack.enter_context(memory_mounted(source, memory.size))
+            given.append(Mount(source, memory.destination, writable=True))
+        root = pod.image.root if pod.read_only else stack.enter_context(_writable(pod.image.root, bundle))
+        (bundle / "config.json").write_text(json.dumps(configuration(pod, given, root), indent=1))
         stdout = stack.enter_context((bundle / "stdout").open("wb"))
         stderr = stack.enter_context((bundle / "stderr").open("wb"))
         command = [*_runc(bundle), "run", "--bundle", str(bundle), name]
@@ -90,21 +98,49 @@ def started(pod: Pod, folder: Path) -> Iterator[Container]:
         try:
             yield Container(name, bundle, process)
         finally:
-            if process.poll() is None:
-                runc(bundle, "kill", name, "SIGKILL")
-                process.wait(10)
+            _end(bundle, name, process)
 
 
 @contextmanager
-def _mounted(memory: Memory, bundle: Path) -> Iterator[Mount]:
-    """Mount the memory outside, as the kubelet does: runc gives a tmpfs of its own the mode of what it hides."""
-    source = bundle / f"memory{memory.destination.replace('/', '-')}"
-    source.mkdir()
-    run("mount", "-t", "tmpfs", "-o", f"size={memory.size},mode=0777,nosuid,nodev", "tmpfs", source)
+def memory_mounted(folder: Path, size: str) -> Iterator[None]:
+    """A new folder of memory, open to every user.
+
+    Mounted outside, as the kubelet does: runc gives a tmpfs of its own the mode of what it hides.
+    """
+    folder.mkdir()
+    run("mount", "-t", "tmpfs", "-o", f"size={size},mode=0777,nosuid,nodev", "tmpfs", folder)
     try:
-        yield Mount(source, memory.destination, writable=True)
+        yield
     finally:
-        run("umount", "--lazy", source)
+        run("umount", "--lazy", folder)
+
+
+@contextmanager
+def _writable(root: Path, bundle: Path) -> Iterator[Path]:
+    """The image's files under a layer that takes what the container writes."""
+    layer, merged = bundle / "layer", bundle / "root"
+    merged.mkdir()
+    with memory_mounted(layer, "256m"):
+        for name in ("upper", "work"):
+            (layer / name).mkdir(mode=0o755)
+        options = f"lowerdir={root},upperdir={layer / 'upper'},workdir={layer / 'work'}"
+        run("mount", "-t", "overlay", "-o", options, "overlay", merged)
+        try:
+            yield merged
+        finally:
+            run("umount", "--lazy", merged)
+
+
+def _end(bundle: Path, name: str, process: subprocess.Popen[bytes]) -> None:
+    """Kill what still runs; runc may be about to create the container, or have removed it already."""
+    for _ in range(100):
+        if process.poll() is not None:
+            return
+        with suppress(ToolError):
+            runc(bundle, "kill", name, "SIGKILL")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    raise TimeoutError(f"container {name} does not end")
 
 
 def finished(pod: Pod, folder: Path, seconds: float = 120.0) -> Outcome:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 MODEL_FOLDER = "/mnt/models"
-CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted")
 MASKED = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
 READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 HOST_NAME = "pod"
+CPU_PERIOD = 100_000  # microseconds, as the kubelet takes
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Memory:
 class Pod:
     """What the pod says about one of its containers.
 
-    `command` replaces the image's entry point and `args` its arguments, as in Kubernetes.
+    `command` replaces the image's entry point and `args` its arguments, as in Kubernetes; `memory` is in bytes.
     """
 
     image: Image
@@ -57,19 +58,36 @@ class Pod:
     mounts: Sequence[Mount] = ()
     memories: Sequence[Memory] = ()
     user: int | None = None
+    groups: Sequence[int] = ()
+    capabilities: Sequence[str] = ()
     memory: int | None = None
+    cores: float | None = None
+    read_only: bool = True
 
 
-def configuration(pod: Pod, given: Sequence[Mount]) -> dict[str, Any]:
-    """The container as the OCI runtime specification writes it; `given` is what the kubelet mounts by itself."""
+def configuration(pod: Pod, given: Sequence[Mount], root: Path) -> dict[str, Any]:
+    """The container as the OCI runtime specification writes it.
+
+    Args:
+        pod: what is asked for.
+        given: what the kubelet mounts by itself.
+        root: the image's files.
+    """
     config = pod.image.config
     user, _, group = str(config.get("User") or "0").partition(":")
     environment = {"HOSTNAME": HOST_NAME, "HOME": "/", **pod.image.environment, **pod.environment}
+    identity = {
+        "uid": int(user) if pod.user is None else pod.user,
+        "gid": int(group or 0),
+        "additionalGids": [*pod.groups],
+    }
     entry_point = list(pod.command) or [*(config.get("Entrypoint") or ())]
     arguments = list(pod.args) or ([] if pod.command else [*(config.get("Cmd") or ())])
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
     if pod.memory is not None:
         resources["memory"] = {"limit": pod.memory, "swap": pod.memory}
+    if pod.cores is not None:
+        resources["cpu"] = {"quota": int(pod.cores * CPU_PERIOD), "period": CPU_PERIOD}
     linux: dict[str, Any] = {
         "resources": resources,
         "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
@@ -81,13 +99,13 @@ def configuration(pod: Pod, given: Sequence[Mount]) -> dict[str, Any]:
     return {
         "ociVersion": "1.0.2",
         "hostname": HOST_NAME,
-        "root": {"path": str(pod.image.root), "readonly": True},
+        "root": {"path": str(root), "readonly": pod.read_only},
         "process": {
-            "user": {"uid": int(user) if pod.user is None else pod.user, "gid": int(group or 0)},
+            "user": identity,
             "args": [*entry_point, *arguments],
             "env": [f"{name}={value}" for name, value in environment.items()],
             "cwd": config.get("WorkingDir") or "/",
-            "capabilities": {kind: [] for kind in CAPABILITY_SETS},
+            "capabilities": {kind: list(pod.capabilities) for kind in CAPABILITY_SETS},
             "noNewPrivileges": True,
         },
         "mounts": [

@@ -2,7 +2,7 @@
 
 What matters for our Dockerfile is real: a Python with packages of its own choice, some of them older than ours,
 made without byte code, and a streamer of another version. The heavy packages are stubs: a name, a version, and
-for vLLM a command that prints what it was asked.
+for vLLM a command that prints what it was asked, or serves without a model (`stand_in_engine.py`).
 """
 
 from __future__ import annotations
@@ -37,12 +37,18 @@ STUBS = {
     "runai-model-streamer": "0.16.1",
     "runai-model-streamer-s3": "0.16.1",
 }
-COMMAND = """import json, sys
+COMMAND = """import argparse, json, sys
 
 
 def main():
-    print(json.dumps({"real vllm": sys.argv[1:]}))
+    if sys.argv[1:2] == ["serve"]:
+        from vllm.entrypoints.cli.serve import ServeSubcommand
+
+        ServeSubcommand.cmd(argparse.Namespace(model_weights=None))
+    else:
+        print(json.dumps({"real vllm": sys.argv[1:]}))
 """
+SERVE = Path(__file__).with_name("stand_in_engine.py").read_text()
 CONTAINERFILE = f"""
 ARG BASE
 FROM ${{BASE}}
@@ -58,7 +64,7 @@ ENTRYPOINT ["vllm", "serve"]
 
 def vllm_image(workshop: Workshop, base: BaseImage, wheels: Path) -> str:
     """Make the stand-in, or find the one made earlier; returns its name."""
-    key = digest(base.name, wheels.name, CONTAINERFILE, COMMAND)
+    key = digest(base.name, wheels.name, CONTAINERFILE, COMMAND, SERVE)
     name = f"localhost/wellhead-test/vllm:{key}"
     if not workshop.has_image(name):
         with tempfile.TemporaryDirectory(dir=workshop.folder, prefix="unfinished-") as temporary:
@@ -84,6 +90,7 @@ def _stub(folder: Path, package: str, version: str) -> None:
     }
     if package == "vllm":
         files["vllm/entrypoints/cli/main.py"] = COMMAND
+        files["vllm/entrypoints/cli/serve.py"] = SERVE
         files[f"{metadata}/entry_points.txt"] = "[console_scripts]\nvllm = vllm.entrypoints.cli.main:main\n"
     files[f"{metadata}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{metadata}/RECORD"])
     with zipfile.ZipFile(folder / f"{module}-{version}-py3-none-any.whl", "w") as wheel:
