@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,16 @@ VERSION = "0.0.0-test"
 
 @dataclass(frozen=True)
 class Image:
-    """An image in the store, its configuration, and its files unpacked into a folder."""
+    """An image in the store, its configuration, and its files unpacked into a folder.
+
+    `mounted` are folders of this machine that stand for layers, by their place in the image.
+    """
 
     name: str
     config: Mapping[str, Any]
     size: int
     root: Path
+    mounted: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,25 +80,44 @@ def _download(workshop: Workshop, python: str, pins: list[Path], extra: list[lis
 
 
 def build(
-    workshop: Workshop, base: BaseImage, target: str, wheels: Path, arguments: Mapping[str, str] | None = None
+    workshop: Workshop,
+    base: BaseImage,
+    target: str,
+    wheels: Path,
+    arguments: Mapping[str, str] | None = None,
+    mounted: Mapping[str, Path] | None = None,
+    variant: str = "",
 ) -> Image:
-    """Build a target on the base image, or find what was built from the very same files."""
+    """Build a target on the base image, or find what was built from the very same files.
+
+    Args:
+        workshop: whose store has the result.
+        base: the stand-in for the official Python image.
+        target: of the Dockerfile.
+        wheels: what pip may install.
+        arguments: further build arguments.
+        mounted: folders that the image needs in these places, while it is built and when it runs.
+        variant: tells images of one target apart.
+    """
+    mounted = mounted or {}
     arguments = {
         "PYTHON_IMAGE": base.name,
         "PIP_NO_INDEX": "1",
         "VERSION": VERSION,
         **(arguments or {}),
     }
-    key = digest(digest_files(_context(), REPOSITORY), wheels.name, json.dumps(arguments, sort_keys=True))
-    name = f"localhost/wellhead-test/{target}:{key}"
+    inputs = (wheels.name, json.dumps(arguments, sort_keys=True), *map(str, mounted.values()))
+    key = digest(digest_files(_context(), REPOSITORY), *inputs)
+    name = f"localhost/wellhead-test/{target}{variant}:{key}"
     if not workshop.has_image(name):
-        with tempfile.TemporaryDirectory(dir=workshop.folder, prefix="unfinished-") as folder:
-            _stage(Path(folder), wheels)
+        with tempfile.TemporaryDirectory(dir=workshop.folder, prefix="unfinished-") as context:
+            _stage(Path(context), wheels)
             options = [f"--build-arg={variable}={value}" for variable, value in arguments.items()]
+            options += [f"--volume={folder}:{place}:ro" for place, folder in mounted.items()]
             bud = ("bud", "--isolation=chroot", f"--target={target}", f"--tag={name}")
-            workshop.buildah(*bud, *options, ".", cwd=Path(folder))
+            workshop.buildah(*bud, *options, ".", cwd=Path(context))
         workshop.forget_other_images(name)
-    return _unpack(workshop, name)
+    return replace(_unpack(workshop, name), mounted=mounted)
 
 
 def _unpack(workshop: Workshop, name: str) -> Image:

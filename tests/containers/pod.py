@@ -88,6 +88,7 @@ def configuration(pod: Pod, given: Sequence[Mount], root: Path) -> dict[str, Any
         resources["memory"] = {"limit": pod.memory, "swap": pod.memory}
     if pod.cores is not None:
         resources["cpu"] = {"quota": int(pod.cores * CPU_PERIOD), "period": CPU_PERIOD}
+    layers = [Mount(folder, place) for place, folder in pod.image.mounted.items()]
     linux: dict[str, Any] = {
         "resources": resources,
         "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
@@ -111,7 +112,7 @@ def configuration(pod: Pod, given: Sequence[Mount], root: Path) -> dict[str, Any
         "mounts": [
             *_system_mounts(),
             # Outer folders first, or an inner one would be hidden again.
-            *(mount.entry() for mount in sorted((*given, *pod.mounts), key=_depth)),
+            *(mount.entry() for mount in sorted((*layers, *given, *pod.mounts), key=_depth)),
         ],
         "linux": linux,
     }

@@ -62,3 +62,12 @@ def outcomes(name: str, store: SeaweedFS, *further: Manifest) -> tuple[Cluster, 
     """The cluster of `sample_cluster`, and what each object in it leads to."""
     cluster, services = sample_cluster(name, store, *further)
     return cluster, [build(cluster, each) for each in services]
+
+
+def own_service(mode: str = "auto", **model: Any) -> Manifest:
+    """A service in place of the sample `s3`'s: the same but for the mode and these fields of `spec.predictor.model`."""
+    (service,) = (each for each in bundle("samples/s3").values() if each["kind"] == "InferenceService")
+    predictor = service["spec"]["predictor"]
+    metadata = {**service["metadata"], "annotations": {**service["metadata"]["annotations"], "wellhead.dev/mode": mode}}
+    changed = {**predictor["model"], "resources": {}, "args": [], **model}
+    return {**service, "metadata": metadata, "spec": {"predictor": {**predictor, "model": changed}}}

@@ -1,6 +1,7 @@
-"""One model from the bucket to an answer, in the two containers of the pod: our images, our manifests, real vLLM.
+"""One sample from the bucket to an answer of real vLLM, in the two containers of the pod that KServe builds from it.
 
-Building the engine's image takes minutes and 5 GB, so this runs only where WELLHEAD_TEST_JOURNEY is set.
+The engine's image is our `runtime` upon this environment's packages. With WELLHEAD_TEST_JOURNEY it is the Dockerfile's
+target `runtime-cpu` in full, which takes minutes and 5 GB to build.
 """
 
 from __future__ import annotations
@@ -8,78 +9,75 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import sys
 import time
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from bench.smollm import smollm
-from tests.containers.images import Image, build, engine_wheelhouse
-from tests.containers.kubelet import Container, started
-from tests.containers.pod import MODEL_FOLDER, TOKEN_FOLDER, Memory, Mount, Pod
-from tests.containers.workshop import REPOSITORY, run
+from tests.containers.images import Image, build, engine_wheelhouse, wheelhouse
+from tests.containers.manifest_pod import Machine, on_free_port, running
+from tests.containers.mounted_engine import PLACE, mounted_engine_image, packages
+from tests.containers.samples import outcomes, own_service
+from tests.kserve.model_status import model_status
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.containers.base_image import BaseImage
-    from tests.containers.init_container import InitContainer
+    from tests.containers.kubelet import Container
     from tests.containers.workshop import Workshop
     from tests.support.seaweedfs import SeaweedFS
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.skipif(not os.environ.get("WELLHEAD_TEST_JOURNEY"), reason="WELLHEAD_TEST_JOURNEY is not set"),
-]
-NAME = "smollm"
-ANY_USER = 1_000_650_000
-QUESTION = {"model": NAME, "prompt": "The capital of France is", "max_tokens": 1, "temperature": 0}
+pytestmark = pytest.mark.engine
+IN_FULL = bool(os.environ.get("WELLHEAD_TEST_JOURNEY"))
+QUESTION = {
+    "model": "llama",
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    "max_tokens": 16,
+    "temperature": 0,
+}
+# What a machine with two cores and no GPU asks of vLLM.
+SMALL = {
+    "runtime": "wellhead-vllm-cpu",
+    "args": ["--max-model-len=1024", "--enforce-eager", "--dtype=bfloat16"],
+    "env": [{"name": "VLLM_CPU_KVCACHE_SPACE", "value": "1"}],
+}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def engine_image(workshop: Workshop, base: BaseImage) -> Image:
-    return build(workshop, base, "runtime-cpu", engine_wheelhouse(workshop, base.python))
+    if IN_FULL:
+        return build(workshop, base, "runtime-cpu", engine_wheelhouse(workshop, base.python))
+    arguments = {"VLLM_IMAGE": mounted_engine_image(workshop, base), "STREAMER_STORES": "s3"}
+    mounted = {PLACE: packages(base.python)}
+    return build(workshop, base, "runtime", wheelhouse(workshop, base.python), arguments, mounted, "-mounted")
 
 
-def test_a_model_is_streamed_from_the_bucket_to_an_answer(
-    engine_image: Image, init: InitContainer, store: SeaweedFS, tmp_path: Path
+def test_a_sample_answers_with_weights_from_the_bucket(
+    initializer: Image, engine_image: Image, store: SeaweedFS, tmp_path: Path
 ) -> None:
-    store.put_folder("models", NAME, smollm())
-    prepared = init.run(f"s3://models/{NAME}", mode="stream", user=ANY_USER)
-    assert prepared.exit_code == 0, prepared.stderr
-
-    port = free_port()
-    container = serving_container("wellhead-vllm-cpu")
-    pod = Pod(
-        engine_image,
-        command=container["command"],
-        args=[each.replace("{{.Name}}", NAME) for each in container["args"]]
-        # What an InferenceService may add.
-        + ["--host=127.0.0.1", f"--port={port}", "--max-model-len=1024", "--enforce-eager", "--dtype=bfloat16"],
-        environment={each["name"]: each["value"] for each in container["env"]} | {"VLLM_CPU_KVCACHE_SPACE": "1"},
-        mounts=[Mount(init.destination, MODEL_FOLDER), Mount(init.token, TOKEN_FOLDER)],
-        memories=[Memory(each["mountPath"], "2g") for each in container["volumeMounts"]],
-        user=ANY_USER,
-    )
-    with started(pod, tmp_path) as engine:
-        wait_until_healthy(engine, port)
-        assert answer(port)["choices"][0]["text"] == " Paris"
-        engine.signal(signal.SIGTERM)
-        outcome = engine.wait(30)
-    assert "of all files to cpu" in outcome.stderr, "the streamer's own summary"
-    assert store.secret_access_key not in outcome.stdout + outcome.stderr
-
-
-def serving_container(runtime: str) -> dict[str, Any]:
-    rendered = run(Path(sys.executable).with_name("kubectl"), "kustomize", REPOSITORY / "servingruntimes/default")
-    for manifest in yaml.safe_load_all(rendered):
-        if manifest["metadata"]["name"] == runtime:
-            container: dict[str, Any] = manifest["spec"]["containers"][0]
-            return container
-    raise LookupError(runtime)
+    store.put_folder("models", "smollm", smollm())
+    service = own_service(mode="stream", storageUri="s3://models/smollm", **SMALL)
+    cluster, (outcome,) = outcomes("s3", store, service)
+    manifest, port = on_free_port(outcome.pod)
+    node = Machine({"wellhead-initializer": initializer, "wellhead-runtime-cpu": engine_image}, tmp_path)
+    with running(manifest, cluster, node) as pod:
+        (initialized,) = pod.initialize()
+        assert initialized.exit_code == 0, initialized.stderr
+        on_disk = sum(path.stat().st_size for path in pod.folders["kserve-provision-location"].rglob("*"))
+        assert on_disk < 8 << 20, "no weights rest on the node"
+        with pod.server() as engine:
+            wait_until_healthy(engine, port)
+            assert "Paris" in answer(port)["choices"][0]["message"]["content"]
+            engine.signal(signal.SIGTERM)
+            ended = pod.ended(engine)
+        assert ended.exit_code == 0
+        shown = model_status(pod.statuses, ready=True)
+    assert "lastFailureInfo" not in shown
+    assert "of all files to cpu" in ended.stderr, "the streamer's own summary"
+    assert store.secret_access_key not in ended.stdout + ended.stderr
 
 
 def wait_until_healthy(engine: Container, port: int, seconds: float = 300.0) -> None:
@@ -98,16 +96,10 @@ def wait_until_healthy(engine: Container, port: int, seconds: float = 300.0) -> 
 
 def answer(port: int) -> dict[str, Any]:
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/completions",
+        f"http://127.0.0.1:{port}/v1/chat/completions",
         json.dumps(QUESTION).encode(),
         {"content-type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=120) as response:
         decoded: dict[str, Any] = json.load(response)
     return decoded
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

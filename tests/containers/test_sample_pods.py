@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.containers.manifest_pod import Machine, ManifestPod, Statuses, crash_looping, on_free_port, running
-from tests.containers.samples import outcomes
+from tests.containers.samples import outcomes, own_service
 from tests.containers.stand_in_engine import TELLS
 from tests.kserve.model_status import model_status
 
@@ -200,25 +200,7 @@ IN_THE_SERVER = {
 
 def failing(failure: Failure, bucket: SeaweedFS) -> tuple[Cluster, Manifest]:
     """The sample's pod with the failure's changes."""
-    _, (made,) = outcomes("s3", bucket)
-    model = {**made.service["spec"]["predictor"]["model"]}
-    service = {
-        "apiVersion": "serving.kserve.io/v1beta1",
-        "kind": "InferenceService",
-        "metadata": {"name": "llama", "annotations": {"wellhead.dev/mode": failure.mode}},
-        "spec": {
-            "predictor": {
-                "serviceAccountName": "s3-models",
-                "storageContainerName": "wellhead",
-                "model": {
-                    "runtime": model["runtime"],
-                    "modelFormat": {"name": "wellhead"},
-                    "storageUri": "s3://models/llama",
-                    **failure.model,
-                },
-            }
-        },
-    }
+    service = own_service(failure.mode, **failure.model)
     cluster, (outcome,) = outcomes("s3", bucket, service)
     if not failure.keys:
         secret = cluster.find("Secret", "s3-models", "default")
