@@ -94,9 +94,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Wellhead needs Python 3.11 or newer; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.dev: $(VENV)/bin/python requirements/initializer.txt requirements/dev.txt pyproject.toml
+$(VENV)/.dev: $(VENV)/bin/python requirements/initializer.txt requirements/dev.txt requirements/kserve.txt pyproject.toml
 	@echo "Installing the development tools into $(VENV)"
-	$(PIP) install --no-deps -r requirements/initializer.txt -r requirements/dev.txt
+	$(PIP) install --no-deps -r requirements/initializer.txt -r requirements/dev.txt -r requirements/kserve.txt
 	$(PIP) install --no-deps -e .
 	@touch $@
 
