@@ -35,7 +35,7 @@ storage: $(VENV)/.dev $(VENV)/.azurite ## The tests against real stores
 	$(PYTEST) tests/storage
 
 .PHONY: journey
-journey: $(VENV)/.engine system-tools ## Init and serve in real containers, bucket to answer (minutes and 5 GB)
+journey: $(VENV)/.engine system-tools ## A sample's pod from bucket to answer, with the CPU image built in full (minutes and 5 GB)
 	WELLHEAD_TEST_JOURNEY=1 $(PYTEST) tests/containers/test_journey.py
 
 .PHONY: bench

@@ -32,15 +32,9 @@ ENTRYPOINT ["vllm", "serve"]
 """
 
 
-def packages(python: str) -> Path:
-    """Where this environment's packages lie.
-
-    Raises:
-        LookupError: they are for another Python than that of the base image.
-    """
-    if sysconfig.get_python_version() != python:
-        raise LookupError(f"this environment's packages are for Python {sysconfig.get_python_version()}, not {python}")
-    return Path(sysconfig.get_path("purelib"))
+def packages(python: str) -> Path | None:
+    """Where this environment's packages lie, or nothing where they are for another Python than the base image's."""
+    return Path(sysconfig.get_path("purelib")) if sysconfig.get_python_version() == python else None
 
 
 def mounted_engine_image(workshop: Workshop, base: BaseImage) -> str:

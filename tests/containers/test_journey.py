@@ -1,7 +1,7 @@
 """One sample from the bucket to an answer of real vLLM, in the two containers of the pod that KServe builds from it.
 
-The engine's image is our `runtime` upon this environment's packages. With WELLHEAD_TEST_JOURNEY it is the Dockerfile's
-target `runtime-cpu` in full, which takes minutes and 5 GB to build.
+The engine's image is our `runtime` upon this environment's packages. With WELLHEAD_TEST_JOURNEY, or where the
+base image has another Python, it is the Dockerfile's target `runtime-cpu` in full: minutes and 5 GB to build.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ SMALL = {
 
 @pytest.fixture
 def engine_image(workshop: Workshop, base: BaseImage) -> Image:
-    if IN_FULL:
+    found = packages(base.python)
+    if IN_FULL or found is None:
         return build(workshop, base, "runtime-cpu", engine_wheelhouse(workshop, base.python))
     arguments = {"VLLM_IMAGE": mounted_engine_image(workshop, base), "STREAMER_STORES": "s3"}
-    mounted = {PLACE: packages(base.python)}
-    return build(workshop, base, "runtime", wheelhouse(workshop, base.python), arguments, mounted, "-mounted")
+    return build(workshop, base, "runtime", wheelhouse(workshop, base.python), arguments, {PLACE: found}, "-mounted")
 
 
 def test_a_sample_answers_with_weights_from_the_bucket(

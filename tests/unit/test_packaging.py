@@ -1,4 +1,4 @@
-"""One distribution, two typed packages, one command."""
+"""One distribution, three typed packages, one command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.unit.builders import REPOSITORY
 from wellhead_storage import __version__
 
-PACKAGES = ("wellhead_storage", "wellhead_runtime")
+PACKAGES = ("wellhead_storage", "wellhead_runtime", "wellhead_cluster")
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +25,14 @@ def project() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_both_packages_are_typed_and_documented(package: str) -> None:
+def test_the_packages_are_typed_and_documented(package: str) -> None:
     module = importlib.import_module(package)
     assert module.__doc__
     assert module.__file__ is not None
     assert (Path(module.__file__).parent / "py.typed").is_file()
 
 
-def test_both_packages_are_in_the_wheels_list(project: dict[str, Any]) -> None:
+def test_the_packages_are_in_the_wheels_list(project: dict[str, Any]) -> None:
     listed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert {Path(folder).name for folder in listed} == set(PACKAGES)
     assert all((REPOSITORY / folder / "__init__.py").is_file() for folder in listed)
@@ -67,9 +67,7 @@ def test_the_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for package in PACKAGES:
-        (folder,) = (
-            REPOSITORY / half / package for half in ("storage", "runtime") if (REPOSITORY / half / package).is_dir()
-        )
+        folder = REPOSITORY / package.removeprefix("wellhead_") / package
         sources = {f"{package}/{path.relative_to(folder).as_posix()}" for path in folder.rglob("*.py")}
         assert sources | {f"{package}/py.typed"} <= names
     assert not [name for name in names if name.startswith("tests/") or "__pycache__" in name]
