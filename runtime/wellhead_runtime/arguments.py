@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from wellhead_storage.errors import ArgumentConflict
 
 EXTRA_CONFIG = "--model-loader-extra-config"
-_SHORT = {"-tp": "--tensor-parallel-size"}
+_SHORT = {
+    "-tp": "--tensor-parallel-size",
+    "-pp": "--pipeline-parallel-size",
+    "-dp": "--data-parallel-size",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,15 @@ class EngineArguments:
         """Whether an option is among the rest."""
         return any(_canonical(token.partition("=")[0]) == option for token in self.rest)
 
+    def count(self, option: str) -> int:
+        """The value of an option that counts something, 1 unless given as a number."""
+        value = self.value(option) or "1"
+        return int(value) if value.isdecimal() and int(value) > 0 else 1
+
     @property
     def tensor_parallel(self) -> int:
         """`--tensor-parallel-size`, 1 unless given as a number."""
-        value = self.value("--tensor-parallel-size") or "1"
-        return int(value) if value.isdecimal() and int(value) > 0 else 1
+        return self.count("--tensor-parallel-size")
 
 
 def parse_arguments(argv: Sequence[str]) -> EngineArguments:

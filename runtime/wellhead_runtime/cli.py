@@ -67,13 +67,10 @@ def plan(
     def command() -> int:
         from wellhead_runtime.plan_report import make_report, print_report
         from wellhead_storage.logs import configure
-        from wellhead_storage.preview import preview
-        from wellhead_storage.settings import PREFIX, read_settings
+        from wellhead_storage.preview import preview, preview_environment
+        from wellhead_storage.settings import read_settings
 
-        chosen = {f"{PREFIX}MODE": mode} if mode else {}
-        # The log is for failures here; the reasons are on the page.
-        quiet = {f"{PREFIX}LOG_LEVEL": os.environ.get(f"{PREFIX}LOG_LEVEL") or "warning"}
-        environment = {**os.environ, **quiet, **chosen, f"{PREFIX}ENGINE": "vllm"}
+        environment = preview_environment(os.environ, mode)
         settings = read_settings(environment)
         configure(settings)
         print_report(make_report(preview(uri, settings, environment), options or [], environment), as_json=as_json)

@@ -21,7 +21,7 @@ from wellhead_storage.errors import InvalidConfiguration
 from wellhead_storage.logs import log
 from wellhead_storage.plan import CredentialsTravel, Fetched, Plan
 from wellhead_storage.planning import decide_source, describe, has_token, survey_source
-from wellhead_storage.settings import Settings
+from wellhead_storage.settings import PREFIX, Settings
 from wellhead_storage.source import Source, find_source
 from wellhead_storage.stores.interface import StoredObject
 from wellhead_storage.survey import Survey
@@ -72,6 +72,19 @@ class Preview:
     folder: Path
     figures: Figures
     assumed: tuple[str, ...] = ()
+
+
+def preview_environment(environment: Mapping[str, str], mode: str = "") -> dict[str, str]:
+    """That of one of our runtimes' pods, for a person who looks from outside.
+
+    Args:
+        environment: of this process.
+        mode: as the annotation would say; empty leaves the environment's.
+    """
+    chosen = {f"{PREFIX}MODE": mode} if mode else {}
+    # The log is for failures here; the reasons are in what is printed.
+    quiet = {f"{PREFIX}LOG_LEVEL": environment.get(f"{PREFIX}LOG_LEVEL") or "warning"}
+    return {**environment, **quiet, **chosen, f"{PREFIX}ENGINE": "vllm"}
 
 
 def preview(text: str, settings: Settings, environment: Mapping[str, str]) -> Preview:
