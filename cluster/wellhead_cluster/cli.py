@@ -29,7 +29,9 @@ def render(
     gpu_memory: Annotated[
         float | None, typer.Option(min=1, help="GiB of one GPU: then their number is chosen.")
     ] = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the service; repeatable.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of service and pod; repeatable.")
+    ] = None,
     no_probe: Annotated[bool, typer.Option("--no-probe", help="Do not look at the model: no sizes.")] = False,
     output: Annotated[Path | None, typer.Option(help="A file in place of stdout.")] = None,
 ) -> None:

@@ -143,6 +143,6 @@ def test_nothing_heavy_is_imported(modules: str) -> None:
 
 
 def test_the_command_line_itself_waits_with_everything_it_may_not_need() -> None:
-    modules = ["obstore", "cryptography", "pythonjsonlogger", "wellhead_storage.initialize", *HEAVY]
-    finished = python("-c", f"import sys, wellhead_runtime.cli; print([n for n in {modules} if n in sys.modules])")
+    modules = ["obstore", "cryptography", "pythonjsonlogger", "yaml", "wellhead_storage.initialize", *HEAVY]
+    finished = python("-c", f"import sys, wellhead_cluster.cli; print([n for n in {modules} if n in sys.modules])")
     assert finished.stdout == "[]\n", finished.stderr

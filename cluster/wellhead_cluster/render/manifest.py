@@ -27,7 +27,7 @@ class Service:
         mode: what the annotation says; empty leaves it out.
         namespace: empty leaves it out.
         service_account: empty leaves it out.
-        labels: of the object.
+        labels: of the object and its pod.
     """
 
     name: str
@@ -75,6 +75,8 @@ def llm_inference_service(service: Service) -> Manifest:
         "spec": {
             "model": {"uri": service.place.text, "name": service.name},
             "baseRefs": [{"name": service.place.config}],
+            # Labels of the object do not reach its pods.
+            **_stated({"labels": dict(service.labels)}),
             "template": _stated(template),
         },
     }

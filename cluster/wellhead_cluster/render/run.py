@@ -18,7 +18,6 @@ from wellhead_cluster.render.sizing import Load, Sizes, size
 from wellhead_runtime.plan_report import PlanReport, make_report
 from wellhead_storage import __version__
 from wellhead_storage.errors import AccessDenied, InvalidConfiguration, StoreUnavailable
-from wellhead_storage.files import publish_bytes
 from wellhead_storage.logs import configure
 from wellhead_storage.preview import preview, preview_environment
 from wellhead_storage.settings import read_settings
@@ -42,7 +41,7 @@ class Request:
         runtime: in place of ours.
         gpus: of the pod; 0 for vLLM's CPU build.
         gpu_gib: memory of one GPU in GiB.
-        labels: `KEY=VALUE`.
+        labels: `KEY=VALUE`, of the object and its pod.
         probe: look at the model.
     """
 
@@ -128,14 +127,18 @@ def write(rendered: Rendered, output: Path | None) -> None:
 
     Raises:
         InvalidConfiguration: the file cannot be written.
-        InsufficientSpace: its volume is full.
     """
     for note in rendered.notes:
         sys.stderr.write(f"note: {note}\n")
     if output is None:
         sys.stdout.write(rendered.text)
-    else:
-        publish_bytes(output, rendered.text.encode())
+        return
+    try:
+        output.write_text(rendered.text, encoding="utf-8")  # not renamed into place: it may be a device
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"{output} cannot be written: {error.strerror}.", "Name a file in a folder that exists and can be written."
+        ) from error
 
 
 def _check(request: Request) -> Place:
