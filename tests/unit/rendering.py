@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import yaml
@@ -12,12 +13,21 @@ from tests.unit.builders import WEIGHTS, downloaded_plan, make_plan
 from tests.unit.llm_services import LLM
 from tests.unit.llm_services import rendered as llm_configs
 from tests.unit.manifests import bundle
+from tests.unit.schemas import EXCEPTIONS, Schemas
 from wellhead_cluster.render.places import place_of
 from wellhead_cluster.render.run import Rendered, Request, compose, render
 from wellhead_runtime.plan_report import PlanReport
 from wellhead_storage.plan import PlannedFile, Weights
 
 GIB = 2**30
+# Samples have no labels there, users may: the same Go file as the other fields'.
+_LLM = "V1alpha2LLMInferenceServiceSpec"
+_EXCEPTIONS = {**EXCEPTIONS, _LLM: {**EXCEPTIONS[_LLM], "labels": "dict(str, str)"}}
+
+
+@cache
+def schemas() -> Schemas:
+    return Schemas(_EXCEPTIONS)
 
 
 def weights(gib: float, largest_gib: float = 1.0) -> Weights:
@@ -68,8 +78,9 @@ def manifest(rendered: Rendered) -> Manifest:
 
 
 def pod(service: Manifest, *others: Manifest) -> Manifest:
-    """The pod in a cluster with Wellhead's own objects, whatever KServe's dice say."""
+    """The pod in a cluster with Wellhead's own objects, whatever KServe's dice say; neither has an unknown field."""
     cluster = Cluster.with_stock([*bundle("default").values(), *llm_configs(LLM), *others])
     outcome = build(cluster, service)
     assert set(outcome.candidates) <= {"wellhead"}
+    assert [fault for each in (service, outcome.pod) for fault in schemas().faults(each)] == []
     return outcome.pod
