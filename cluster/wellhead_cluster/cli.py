@@ -19,7 +19,7 @@ __all__ = ["app", "main"]
 def render(
     uri: Annotated[str, typer.Option(help="Where the model lies, as in storageUri.", show_default=False)],
     name: Annotated[str, typer.Option(help="Of the service, and of the model it serves.", show_default=False)],
-    options: Annotated[list[str] | None, typer.Argument(metavar="[-- VLLM-OPTIONS]", show_default=False)] = None,
+    options: Annotated[list[str] | None, typer.Argument(metavar="-- VLLM-OPTIONS", show_default=False)] = None,
     kind: Annotated[Literal["isvc", "llm"], typer.Option(help="InferenceService or LLMInferenceService.")] = "isvc",
     mode: Annotated[str, typer.Option(help="auto, stream or download: the annotation wellhead.dev/mode.")] = "",
     namespace: Annotated[str, typer.Option(help="Of the service.")] = "",
