@@ -65,11 +65,11 @@ def measure(name: str, way: Way, case: Case, link: Link) -> Run:
         command = list(way.command(case))
         environment = _environment(case, way)
         os.sync()  # what earlier runs have left to be written is not part of this one
-        _touch_memory(2 * sum(path.stat().st_size for path in case.source.rglob("*")))
+        touch_memory(2 * sum(path.stat().st_size for path in case.source.rglob("*")))
         case.server.new_requests()
         log = case.scratch / "output"
         with log.open("wb") as output:
-            busy, served = _busy(), _cpu_of(case.server.process.pid)
+            before, served = busy(), _cpu_of(case.server.process.pid)
             own = time.process_time()
             began = time.time()
             process = subprocess.Popen(
@@ -84,7 +84,7 @@ def measure(name: str, way: Way, case: Case, link: Link) -> Run:
             ended = time.time()
             cpu = usage.ru_utime + usage.ru_stime
             known = cpu + _cpu_of(case.server.process.pid) - served + time.process_time() - own
-            other = max(0.0, _busy() - busy - known) / (ended - began)
+            other = max(0.0, busy() - before - known) / (ended - began)
         if status:
             said = log.read_text(errors="replace").strip()[-2000:]
             raise RunError(f"{name} failed with exit code {status}: {said or 'it said nothing'}")
@@ -121,14 +121,14 @@ def await_quiet(most: float = 0.15, patience: float = 120.0) -> bool:
     """Wait until the machine was idle for a second; False if it never was."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        before = _busy()
+        before = busy()
         time.sleep(1.0)
-        if _busy() - before <= most:
+        if busy() - before <= most:
             return True
     return False
 
 
-def _touch_memory(count: int) -> None:
+def touch_memory(count: int) -> None:
     """Make sure that the next `count` bytes that anybody needs are there at once.
 
     A virtual machine may have given free memory back to its host seconds ago; each page that it asks for again costs
@@ -198,7 +198,7 @@ def _cpu_of(pid: int) -> float:
     return total / _TICKS
 
 
-def _busy() -> float:
+def busy() -> float:
     """Seconds that all cores together have spent in processes; what interrupts cost is nobody's."""
     fields = Path("/proc/stat").read_text().split(None, 5)
     return sum(int(field) for field in fields[1:4]) / _TICKS

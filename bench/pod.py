@@ -22,7 +22,7 @@ from bench import processes
 from tests.support.seaweedfs import dies_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bench.phases import PhaseClock
 
@@ -87,12 +87,24 @@ class Pod:
         return InitResult(seconds, written)
 
     @contextmanager
-    def serve(self, clock: PhaseClock, arguments: list[str]) -> Iterator[Server]:
-        """Run the engine's container until the block ends."""
+    def serve(
+        self,
+        clock: PhaseClock,
+        arguments: list[str],
+        settings: Mapping[str, str] | None = None,
+        program: Sequence[str] = (_WELLHEAD, "serve"),
+    ) -> Iterator[Server]:
+        """Run the engine's container until the block ends.
+
+        Args:
+            clock: follows the log.
+            arguments: of the engine.
+            settings: variables of Wellhead's own.
+            program: another server than Wellhead's.
+        """
         port = _free_port()
         command = [
-            _WELLHEAD,
-            "serve",
+            *program,
             f"--model={self.models}",
             f"--served-model-name={SERVED_NAME}",
             f"--port={port}",
@@ -110,6 +122,7 @@ class Pod:
                 "VLLM_NO_USAGE_STATS": "1",
                 "VLLM_CPU_KVCACHE_SPACE": "1",
                 "WELLHEAD_MEMORY_DIR": memory,
+                **(settings or {}),
             }
             process = _start(command, environment, home, None)
             server = Server(f"http://127.0.0.1:{port}", process, self.folder / "serve.log", clock, self)

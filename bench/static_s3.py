@@ -69,9 +69,10 @@ class ServerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Request:
-    """A line of nginx's log; `arrived` is in seconds since 1970."""
+    """A line of nginx's log; `arrived` is in seconds since 1970, `took` in seconds."""
 
     arrived: float
+    took: float
     method: str
     status: int
     size: int
@@ -119,7 +120,7 @@ class StaticS3:
 def parse_request(line: str) -> Request:
     """A line of the log format above."""
     ended, took, method, status, size, path = line.split(" ", 5)
-    return Request(float(ended) - float(took), method, int(status), int(size), path)
+    return Request(float(ended) - float(took), float(took), method, int(status), int(size), path)
 
 
 @contextmanager

@@ -120,7 +120,14 @@ class TestStoredFiles:
 
 def test_a_request_arrived_when_its_answer_ended_less_what_that_took() -> None:
     request = parse_request("1795522198.886 0.079 GET 206 67108864 /models/m/a b.bin")
-    assert dataclasses.astuple(request) == (pytest.approx(1795522198.807), "GET", 206, 67108864, "/models/m/a b.bin")
+    assert dataclasses.astuple(request) == (
+        pytest.approx(1795522198.807),
+        0.079,
+        "GET",
+        206,
+        67108864,
+        "/models/m/a b.bin",
+    )
 
 
 class TestArguments:

@@ -1,0 +1,193 @@
+"""One start of a pod, from nothing to the first answer, in the client's network namespace.
+
+    python -m bench.cold_start_run WAY URI LOCAL SCRATCH     prints one JSON object
+
+LOCAL is the model's folder for ways that fetch nothing. The store is named by the environment, as KServe does it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import processes
+from bench.cold_start_ways import STOCK, WAYS, Way
+from bench.phases import PhaseClock
+from bench.pod import SERVED_NAME, Pod, PodError, Server
+
+ARGUMENTS = ["--max-model-len=256", "--enforce-eager", "--dtype=bfloat16"]
+READY_SECONDS = 400.0
+_PAUSE = 0.1  # seconds between looks at the memory
+_TICKS = os.sysconf("SC_CLK_TCK")
+_FETCHER = "wellhead_storage.fetcher"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What one start took.
+
+    Attributes:
+        began: seconds since 1970 when the first container started.
+        init: seconds of the init container.
+        phases: vLLM's, by name, in seconds.
+        total: seconds from `began` to the first answer.
+        answer: tokens and log-probabilities, as text, to be compared between ways.
+        peak: most bytes that cannot be reclaimed (anonymous and shared) of all processes together.
+        shared: most bytes of shared memory.
+        fetcher_resident: most bytes of the fetcher besides the shared ones.
+        fetcher_cpu: its CPU seconds.
+        cpu: CPU seconds of everything.
+    """
+
+    began: float
+    init: float
+    phases: dict[str, float]
+    total: float
+    answer: str
+    peak: int
+    shared: int
+    fetcher_resident: int
+    fetcher_cpu: float
+    cpu: float
+
+
+class Watch:
+    """Looks at the memory of this process's descendants until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.peak = self.shared = self.fetcher_resident = 0
+        self.fetcher_cpu = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        base = _shmem()
+        while not self._done.wait(_PAUSE):
+            shared = max(0, _shmem() - base)
+            anonymous = 0
+            for pid in processes.tree(os.getpid())[1:]:
+                rollup = _numbers(Path("/proc", str(pid), "smaps_rollup"))
+                anonymous += rollup.get("Pss_Anon:", 0)
+                with contextlib.suppress(OSError):
+                    if _FETCHER in Path("/proc", str(pid), "cmdline").read_text():
+                        self.fetcher_resident = max(self.fetcher_resident, rollup.get("Pss_Anon:", 0))
+                        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+                        self.fetcher_cpu = (int(fields[11]) + int(fields[12])) / _TICKS
+            self.shared = max(self.shared, shared)
+            self.peak = max(self.peak, anonymous + shared)
+
+
+def measure(way: Way, uri: str, local: Path, folder: Path) -> Start:
+    """Run a pod to its first answer, and end it.
+
+    Raises:
+        PodError: a container failed.
+    """
+    pod = Pod(folder, os.environ.get("PATH", os.defpath))
+    watch = Watch()
+    began, since = time.time(), time.monotonic()
+    prepared = _initialize(way, pod, uri, local)
+    clock = PhaseClock(time.monotonic())
+    program = {"program": STOCK} if way.stock else {}
+    with pod.serve(clock, ARGUMENTS, way.settings, **program) as server:
+        _await(server)
+        answer = _ask(server.url)
+        total = time.monotonic() - since
+        watch.stop()
+        cpu = sum(_cpu(pid) for pid in processes.tree(os.getpid()))
+    return Start(
+        began=began,
+        init=prepared,
+        phases=dict(clock.durations),
+        total=total,
+        answer=answer,
+        peak=watch.peak,
+        shared=watch.shared,
+        fetcher_resident=watch.fetcher_resident,
+        fetcher_cpu=watch.fetcher_cpu,
+        cpu=cpu,
+    )
+
+
+def _initialize(way: Way, pod: Pod, uri: str, local: Path) -> float:
+    """Seconds of the init container."""
+    if way.first == "nothing":
+        pod.models.rmdir()
+        pod.models.symlink_to(local)
+        return 0.0
+    store = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "S3_"))}
+    if way.first != "kserve":
+        return pod.init(uri, way.first, store).seconds
+    began = time.monotonic()
+    command = [sys.executable, "-m", "bench.download_client", "kserve", uri, str(pod.models)]
+    with (pod.folder / "init.log").open("wb") as log:
+        environment = {"PATH": pod.path, "HOME": str(pod.folder), **store}
+        ended = subprocess.run(command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+    if ended.returncode:
+        raise PodError(f"KServe's download ended with exit code {ended.returncode}: {pod.init_log()[-2000:]}")
+    return time.monotonic() - began
+
+
+def _await(server: Server) -> None:
+    until = time.monotonic() + READY_SECONDS
+    while time.monotonic() < until:
+        server.check()
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{server.url}/health", timeout=5).close()
+            server.ready = True
+            return
+        time.sleep(0.02)
+    raise server.failure(f"vLLM was not ready after {READY_SECONDS:.0f} s")
+
+
+def _ask(url: str) -> str:
+    body = {"model": SERVED_NAME, "prompt": "One two three", "max_tokens": 4, "temperature": 0, "logprobs": 1}
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=120) as response:
+        (choice,) = json.load(response)["choices"]
+    return json.dumps([choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]])
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """The lines of a file of /proc → bytes."""
+    with contextlib.suppress(OSError):
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return {words[0]: 1024 * int(words[1]) for words in lines if len(words) == 3 and words[2] == "kB"}
+    return {}
+
+
+def _shmem() -> int:
+    """Of the whole machine: nothing else may use any meanwhile."""
+    return _numbers(Path("/proc/meminfo"))["Shmem:"]
+
+
+def _cpu(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+        return sum(int(field) for field in fields[11:15]) / _TICKS
+    return 0.0
+
+
+if __name__ == "__main__":
+    processes.adopt_orphans()
+    try:
+        result = measure(WAYS[sys.argv[1]], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+        print(json.dumps(dataclasses.asdict(result)))
+    finally:
+        processes.end_orphans()
