@@ -1,6 +1,7 @@
-"""Helm's engine in a process of its own: a request on standard input, the answer on standard output, both JSON.
+"""Helm's engine in a process of its own: requests on standard input, answers on standard output, each a line of JSON.
 
-Its Go runtime brings threads, and a process with threads must not fork, as other tests of the same run do.
+Its Go runtime brings threads, and a process with threads must not fork, as other tests of the same run do. It ends with
+its standard input, and so never outlives whoever started it.
 """
 
 from __future__ import annotations
@@ -24,4 +25,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(answer(json.load(sys.stdin)), sys.stdout)
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+        sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 import sys
@@ -58,17 +59,7 @@ def render(values: dict[str, Any] | None = None, namespace: str = NAMESPACE) -> 
 @cache
 def _render(values: str, namespace: str) -> Rendered:
     request = {"chart": str(CHART), "values": json.loads(values), "release": "wellhead", "namespace": namespace}
-    finished = subprocess.run(
-        [sys.executable, "-m", "tests.chart.engine"],
-        check=False,
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=REPOSITORY,
-    )
-    assert finished.returncode == 0, finished.stderr
-    answer = json.loads(finished.stdout)
+    answer = _ask(json.dumps(request))
     if "refused" in answer:
         raise RefusedValues(answer["refused"])
     files: dict[str, str] = answer["files"]
@@ -76,3 +67,29 @@ def _render(values: str, namespace: str) -> Rendered:
     full = {name: text.strip().removeprefix("---\n") for name, text in sorted(files.items()) if text.strip()}
     text = "".join(f"---\n# Source: {name}\n{body}\n" for name, body in full.items())
     return Rendered(text, notes, answer["lint"])
+
+
+def _ask(request: str) -> dict[str, Any]:
+    engine = _engine()
+    assert engine.stdin is not None
+    assert engine.stdout is not None
+    print(request, file=engine.stdin, flush=True)
+    line = engine.stdout.readline()
+    assert line, f"Helm's engine ended; python -m tests.chart.engine shows why, given {request}"
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+@cache
+def _engine() -> subprocess.Popen[str]:
+    """One for all renders: starting it takes longer than any of them."""
+    engine = subprocess.Popen(
+        [sys.executable, "-m", "tests.chart.engine"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # Helm logs there what it also answers
+        text=True,
+        cwd=REPOSITORY,
+    )
+    atexit.register(engine.communicate, timeout=10)
+    return engine

@@ -16,7 +16,7 @@ import yaml
 from tests.chart import renders
 from tests.chart.rendering import CHART, render
 from tests.chart.values_table import README, read_values, with_table
-from tests.kserve import Cluster, build, recorded
+from tests.kserve import Cluster, Release, build, recorded
 from tests.kserve.manifests import Manifest
 from wellhead_storage import __version__
 
@@ -164,6 +164,18 @@ def test_notes_show_a_service_that_works(values: dict[str, Any], uri: str, predi
     assert predictor.items() <= service["spec"]["predictor"].items()
     outcome = build(Cluster.with_stock(list(release.objects.values())), service, *predictor.values())
     assert recorded.initializer(outcome.pod)["image"] == "wellhead-initializer:0.1.0"
+
+
+@pytest.mark.parametrize("kserve", list(Release))
+def test_the_isolated_chart_streams_on_every_kserve(kserve: Release) -> None:
+    """With credentials, which is where older ones break a storage container that has variables."""
+    objects = render({"components": {"isolated": {"enabled": True}}}).objects
+    keys = recorded.secret("keys", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+    service = recorded.inference_service({"storageUri": "runai_streamer://s3://models/llama"})
+    cluster = Cluster.with_stock([*objects.values(), keys, recorded.account("default", "keys")], kserve)
+    container = recorded.initializer(build(cluster, service).pod)
+    assert container["image"] == "wellhead-initializer:0.1.0"
+    assert "AWS_ACCESS_KEY_ID" in recorded.environment(container)
 
 
 @pytest.mark.parametrize(
