@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
@@ -58,6 +59,21 @@ def test_every_pod_of_an_llm_service_has_them(shape: str, suffix: str) -> None:
         assert variables["A"] == "1"
         assert "${VLLM_ADDITIONAL_ARGS}" in main(pod)["command"][2], "what KServe's script evaluates"
         assert "VLLM_ADDITIONAL_ARGS" not in recorded.environment(recorded.initializer(pod))
+
+
+def test_no_argument_means_anything_to_the_shell_that_evaluates_them() -> None:
+    hostile = ["--a=it's", "--b=$HOME", "--c=`id`", '--d={"e": [1, 2]}', "--f=*", "--g=; exit 3", "--h=a\\b"]
+    (pod,) = pods({"extraArgs": hostile, "llm": {"enabled": True}}, service("single node"))
+    line = """eval "printf '%s\\0' ${VLLM_ADDITIONAL_ARGS}\""""
+    finished = subprocess.run(
+        ["/bin/bash", "-c", line],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"VLLM_ADDITIONAL_ARGS": recorded.environment(main(pod))["VLLM_ADDITIONAL_ARGS"]},
+    )
+    assert finished.stdout.split("\0") == [*hostile, ""]
 
 
 @pytest.mark.parametrize(("shape", "suffix"), EVERY_POD)
