@@ -15,7 +15,7 @@ PYTEST     := $(BIN)/python -m pytest
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: demo
 demo: $(VENV)/.engine ## Stream a real model from a real object store into real vLLM, here (KEEP=1 leaves it running)
@@ -28,7 +28,7 @@ test: $(VENV)/.engine $(VENV)/.azurite system-tools ## Everything: unit, storage
 
 .PHONY: unit
 unit: $(VENV)/.dev ## The tests that need neither a server nor an engine (seconds)
-	$(PYTEST) tests/unit tests/kserve
+	$(PYTEST) tests/unit tests/kserve tests/chart
 
 .PHONY: storage
 storage: $(VENV)/.dev $(VENV)/.azurite ## The tests against real stores
@@ -59,6 +59,14 @@ format: $(VENV)/.dev ## Rewrite the code in the project's style
 schema: $(VENV)/.dev ## Write docs/*.schema.json from the models of the load plan and of wellhead plan's report
 	$(BIN)/python -c 'import json; from wellhead_storage.plan import Plan; print(json.dumps(Plan.model_json_schema(), indent=2))' > docs/plan.schema.json
 	$(BIN)/python -c 'import json; from wellhead_runtime.plan_report import PlanReport; print(json.dumps(PlanReport.model_json_schema(), indent=2))' > docs/plan-report.schema.json
+
+.PHONY: chart-docs
+chart-docs: $(VENV)/.dev ## Write the table of values into the Helm chart's README
+	$(BIN)/python -m tests.chart docs
+
+.PHONY: chart-renders
+chart-renders: $(VENV)/.dev ## Write what the Helm chart renders for servingruntimes/chart/renders/*.values.yaml
+	$(BIN)/python -m tests.chart renders
 
 .PHONY: env
 env: $(VENV)/.dev ## Only create the development environment
