@@ -36,7 +36,7 @@ def split_name(argument: str) -> tuple[str, str]:
 
 
 def _name_of(uri: StorageUri) -> str:
-    if uri.kind == "hf":
+    if uri.kind in {"hf", "registry"}:
         return "/".join(filter(None, (uri.container, uri.key)))
     parts = [part for part in (uri.container, *uri.key.split("/")) if part]
     if len(parts) > 2 and _COMMIT.fullmatch(parts[-1]):  # an edition in a mirror: …/owner/model/commit
