@@ -10,12 +10,17 @@ import pytest
 import yaml
 
 from tests.storage.model import Model, one_tensor
-from tests.storage.pod import LIMIT, WELLHEAD, Pod
+from tests.storage.pod import LIMIT, WELLHEAD, Pod, contents
 from tests.support.counting_proxy import counting_proxy
+from tests.support.fake_hub import Repository, fake_hub
+from tests.support.fake_registry import fake_registry
 from wellhead_cluster.catalog.documents import read_document
 from wellhead_cluster.catalog.folder import HEADER
 from wellhead_cluster.catalog.model_checks import check_models
 from wellhead_cluster.catalog.source_checks import check_sources
+from wellhead_storage.mirror.run import Options as MirrorOptions
+from wellhead_storage.mirror.run import mirror
+from wellhead_storage.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,6 +224,35 @@ class TestSeveralRuns:
         assert finished.returncode == 0
         assert "the server shows only strings of a model" in finished.stderr
         assert names(folder) == ["a", "b"]
+
+
+class TestWhatLeadsToABucket:
+    def test_a_hugging_face_model_has_the_uri_of_its_mirror(self, described: Model, pod: Pod, folder: Path) -> None:
+        root = f"s3://models/{pod.folder.name}-hub"
+        with fake_hub() as hub:
+            hub.repositories["org/llama"] = Repository(contents(described.original))
+            environment = {**hub.environment, "HF_HUB_DISABLE_XET": "1"}
+            settings = Settings(mirror=root)
+            mirror("hf://org/llama", None, MirrorOptions(), settings, {**environment, **described.store.environment()})
+            finished = catalog(pod, "hf://org/llama", "--output", folder, WELLHEAD_MIRROR=root, **environment)
+            commit = hub.repositories["org/llama"].commit
+            missing = catalog(pod, "hf://org/llama", WELLHEAD_MIRROR="s3://models/nothing-here", **environment)
+        assert finished.returncode == 0, finished.stderr
+        (model,) = written(folder, "models.yaml")["models"]
+        assert (model["name"], model["artifacts"][0]["uri"]) == ("org/llama", f"{root}/org/llama/{commit}")
+        assert missing.returncode == 10
+        assert "has the scheme hf" in missing.stderr
+        assert "Mirror the model into a bucket first" in missing.stderr
+
+    def test_a_name_in_a_registry_has_the_uri_behind_it(self, llama: Model, pod: Pod, folder: Path) -> None:
+        with fake_registry() as registry:
+            registry.add("llama", "v1", llama.uri)
+            finished = catalog(
+                pod, "model-registry://llama/v1", "--output", folder, MODEL_REGISTRY_BASE_URL=registry.host
+            )
+        assert finished.returncode == 0, finished.stderr
+        (model,) = written(folder, "models.yaml")["models"]
+        assert (model["name"], model["artifacts"][0]["uri"]) == ("llama/v1", llama.uri)
 
 
 REFUSED: dict[str, tuple[str, int, str]] = {
