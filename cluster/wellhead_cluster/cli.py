@@ -66,7 +66,7 @@ def render(
 
 @app.command()
 def catalog(
-    models: Annotated[list[str], typer.Argument(metavar="[NAME=]URI…", show_default=False)],
+    models: Annotated[list[str], typer.Argument(metavar="[NAME=]URI", show_default=False)],
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write into this folder; printed otherwise.", show_default=False)
     ] = None,
