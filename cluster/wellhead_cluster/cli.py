@@ -62,3 +62,62 @@ def render(
 
     interrupt_on_signals("the manifest was written")
     run_to_exit(command, os.environ)
+
+
+@app.command()
+def catalog(
+    models: Annotated[list[str], typer.Argument(metavar="[NAME=]URI", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write into this folder; printed otherwise.", show_default=False)
+    ] = None,
+    form: Annotated[Literal["kubeflow", "backstage", "both"], typer.Option("--format", help="For whom.")] = "kubeflow",
+    source_id: Annotated[str, typer.Option(help="Kubeflow: id of the source (wellhead).", show_default=False)] = "",
+    source_name: Annotated[
+        str, typer.Option(help="Kubeflow: name of the source (Wellhead models).", show_default=False)
+    ] = "",
+    provider: Annotated[str, typer.Option(help="Kubeflow: who offers the models.", show_default=False)] = "",
+    owner: Annotated[
+        str, typer.Option(help="Backstage: owner of the models, group:default/team for example.", show_default=False)
+    ] = "",
+) -> None:
+    """Write models of a bucket down for a catalog: Kubeflow Hub's (OpenShift AI's, too), or Backstage.
+
+    Looks at each model as `wellhead plan` does and reads its README.md. A folder that an earlier run filled is added
+    to; a model of the same name is replaced.
+    """
+    if form != "kubeflow":
+        from wellhead_cluster.catalog.backstage import is_reference
+
+        if not is_reference(owner):
+            raise typer.BadParameter(
+                "Backstage needs an owner, such as group:default/ml-platform", param_hint="--owner"
+            )
+
+    def command() -> int:
+        from wellhead_cluster.catalog.run import Options
+        from wellhead_cluster.catalog.run import catalog as run
+        from wellhead_storage.logs import configure
+        from wellhead_storage.preview import preview_environment
+        from wellhead_storage.settings import read_settings
+
+        environment = preview_environment(os.environ)
+        settings = read_settings(environment)
+        configure(settings)
+        options = Options(
+            output=output,
+            kubeflow=form != "backstage",
+            backstage=form != "kubeflow",
+            source_id=source_id,
+            source_name=source_name,
+            provider=provider,
+            owner=owner,
+        )
+        files = run(models, options, settings, environment)
+        if output:
+            typer.echo("\n".join(map(str, files)))
+        else:
+            typer.echo("---\n".join(f"# {path}\n{text}" for path, text in files.items()), nl=False)
+        return 0
+
+    interrupt_on_signals("the catalog was written")
+    run_to_exit(command, os.environ)

@@ -10,7 +10,8 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from wellhead_storage.errors import InvalidConfiguration
 from wellhead_storage.logs import log
 from wellhead_storage.plan import CredentialsTravel, Fetched, Plan
 from wellhead_storage.planning import decide_source, describe, has_token, survey_source
+from wellhead_storage.retrying import persist
 from wellhead_storage.settings import PREFIX, Settings
 from wellhead_storage.source import Source, find_source
 from wellhead_storage.stores.interface import StoredObject
@@ -65,6 +67,7 @@ class Preview:
         folder: where the engine would find the model: its own folder where it is used in place.
         figures: how much it would be.
         assumed: what was taken for granted, in sentences.
+        documents: the beginning of the files that were asked for, those that there are.
     """
 
     plan: Plan
@@ -72,6 +75,7 @@ class Preview:
     folder: Path
     figures: Figures
     assumed: tuple[str, ...] = ()
+    documents: dict[str, bytes] = field(default_factory=dict)
 
 
 def preview_environment(environment: Mapping[str, str], mode: str = "") -> dict[str, str]:
@@ -87,8 +91,16 @@ def preview_environment(environment: Mapping[str, str], mode: str = "") -> dict[
     return {**environment, **quiet, **chosen, f"{PREFIX}ENGINE": "vllm"}
 
 
-def preview(text: str, settings: Settings, environment: Mapping[str, str]) -> Preview:
+def preview(
+    text: str, settings: Settings, environment: Mapping[str, str], documents: Mapping[str, int] | None = None
+) -> Preview:
     """Look at a model as `init` would.
+
+    Args:
+        text: the model's URI.
+        settings: Wellhead's own.
+        environment: for credentials and patterns.
+        documents: files of the model's folder to bring along, and how many bytes of each at most.
 
     Raises:
         InvalidConfiguration: there is no folder to work in.
@@ -103,6 +115,7 @@ def preview(text: str, settings: Settings, environment: Mapping[str, str]) -> Pr
             staging.open()
             source = find_source(uri, staging, transfer, settings, environment, bring=False)
             found = survey_source(source, staging, transfer, settings, bring=False)
+            brought = _documents(source, documents or {}, transfer)
     except BaseException:
         transfer.abandon()
         raise
@@ -131,6 +144,7 @@ def preview(text: str, settings: Settings, environment: Mapping[str, str]) -> Pr
         folder=Path(source.uri.key) if decision.mode == "local" else MODELS,
         figures=_figures(source, found, decision),
         assumed=(_TOKEN,) if outside and travel.handoff == "sealed" else (),
+        documents=brought,
     )
 
 
@@ -149,6 +163,16 @@ def _work_folder(settings: Settings) -> Iterator[Path]:
             ) from error
     with made as name:
         yield Path(name)
+
+
+def _documents(source: Source, wanted: Mapping[str, int], transfer: Transfer) -> dict[str, bytes]:
+    """On workers' threads, as everything that waits for a store."""
+    items = [item for item in source.objects if item.name in wanted and item.sized]
+    jobs = [
+        partial(persist, partial(source.store.read, item, 0, min(item.size, wanted[item.name])), transfer.settings)
+        for item in items
+    ]
+    return dict(zip((item.name for item in items), transfer.small.run(jobs), strict=True))
 
 
 def _travel(credentials: Credentials | None, settings: Settings) -> CredentialsTravel:

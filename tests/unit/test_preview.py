@@ -37,3 +37,11 @@ def test_a_container_without_any_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match="no folder for temporary files") as caught:
         preview(str(tiny_checkpoint(tmp_path / "model")), settings, {})
     assert "TMPDIR" in caught.value.hint
+
+
+def test_documents_come_along_as_far_as_they_are_wanted(tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "model")
+    (folder / "README.md").write_text("# A model")
+    found = preview(str(folder), Settings(engine="vllm"), {}, {"README.md": 3, "LICENSE": 10})
+    assert found.documents == {"README.md": b"# A"}
+    assert preview(str(folder), Settings(engine="vllm"), {}).documents == {}
