@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.storage.pod import WELLHEAD
-from tests.support.container_environment import Secrets, container_environment
+from tests.support.container_environment import Secrets, container_environment, on_this_machine
 from tests.support.fake_hub import TOKEN, FakeHub
 from tests.support.mirror_jobs import edited_job
 from wellhead_storage.manifest import PROGRESS_NAME, parse_manifest
@@ -56,21 +56,18 @@ class Job:
             **target.cluster,
         }
 
-    def here(self, text: str) -> str:
-        """A path of the pod, or anything else, as it is on this machine."""
-        for mounted, folder in self.target.volumes.items():
-            if text.startswith(f"{mounted}/"):
-                return folder + text.removeprefix(mounted)
-        return text
-
     def pod(self, **variables: str) -> subprocess.Popen[str]:
         (container,) = self.manifest["spec"]["template"]["spec"]["containers"]
         assert container["command"][0] == "wellhead"
         command = [WELLHEAD, *container["command"][1:], *container["args"]]
-        own = container_environment(container, self.secrets)
+        own, volumes = container_environment(container, self.secrets), self.target.volumes
         return subprocess.Popen(
-            [self.here(word) for word in command],
-            env={**self.cluster, **{name: self.here(value) for name, value in own.items()}, **variables},
+            [on_this_machine(word, volumes) for word in command],
+            env={
+                **self.cluster,
+                **{name: on_this_machine(value, volumes) for name, value in own.items()},
+                **variables,
+            },
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

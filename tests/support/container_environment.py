@@ -1,4 +1,4 @@
-"""What a kubelet makes of a container's `env` and `envFrom`, given the Secrets of its namespace."""
+"""What a kubelet makes of a container's variables and volumes, as far as a process on this machine can stand for it."""
 
 from __future__ import annotations
 
@@ -38,3 +38,16 @@ def container_environment(container: Mapping[str, Any], secrets: Secrets) -> dic
         elif not reference.get("optional"):
             raise CreateContainerConfigError(f"couldn't find key {reference['key']} in Secret {reference['name']}")
     return variables
+
+
+def on_this_machine(text: str, volumes: Mapping[str, str]) -> str:
+    """A path of the container, or anything else that begins with one, where its volumes lie here.
+
+    Args:
+        text: a variable's value, or an argument.
+        volumes: mount path → folder.
+    """
+    for mounted, folder in volumes.items():
+        if text == mounted or text.startswith(f"{mounted}/"):
+            return folder + text.removeprefix(mounted)
+    return text
