@@ -40,6 +40,13 @@ class Target:
         return {file.name for file in found.files} if found else set()
 
 
+# A mount namespace in which the folders named first, up to `--`, are all that can be written.
+_READ_ONLY_ROOT = """
+while [ "$1" != -- ]; do mount --bind "$1" "$1" || exit 99; shift; done
+shift && mount -o remount,bind,ro / && exec "$@"
+"""
+
+
 class Job:
     """A Job, and what its controller does with the ends of its pods."""
 
@@ -47,6 +54,7 @@ class Job:
         parameters = {"hub-secret": "hub", **target.parameters}
         self.manifest = edited_job(folder, variant, parameters, hub=of_hub)
         self.target = target
+        self.read_only_root = False
         self.secrets: Secrets = {"hub": {"HF_TOKEN": TOKEN}, f"{variant.removeprefix('mirror-')}-writer": target.secret}
         self.cluster = {
             "PATH": "/usr/bin:/bin",
@@ -61,8 +69,9 @@ class Job:
         assert container["command"][0] == "wellhead"
         command = [WELLHEAD, *container["command"][1:], *container["args"]]
         own, volumes = container_environment(container, self.secrets), self.target.volumes
+        inside = ["unshare", "--mount", "sh", "-c", _READ_ONLY_ROOT, "sh", *volumes.values(), "--"]
         return subprocess.Popen(
-            [on_this_machine(word, volumes) for word in command],
+            [*(inside if self.read_only_root else []), *(on_this_machine(word, volumes) for word in command)],
             env={
                 **self.cluster,
                 **{name: on_this_machine(value, volumes) for name, value in own.items()},

@@ -124,6 +124,11 @@ def job(tmp_path: Path, variant: str, target: Target, hub: FakeHub, line: Counti
     return Job(tmp_path, variant, target, hub)
 
 
+def may_mount() -> bool:
+    tried = ["unshare", "--mount", "mount", "-o", "remount,bind,ro", "/"]
+    return subprocess.run(tried, check=False, capture_output=True).returncode == 0
+
+
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
@@ -165,6 +170,16 @@ def test_what_one_pod_began_the_next_one_completes(
     line.clear()
     assert job.run()[0] == 0
     assert fetched(line, files) == 0, "a Job that is applied again copies nothing"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.skipif(not may_mount(), reason="no mount namespaces here")
+def test_nothing_but_the_destination_is_written(job: Job, files: dict[str, bytes]) -> None:
+    job.read_only_root = True
+    code, said = job.run()
+    assert code == 0, said
+    there = job.target.read()
+    assert {name: data for name, data in there.items() if not name.startswith(".wellhead/")} == files
 
 
 HOPELESS = {

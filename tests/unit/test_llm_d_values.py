@@ -9,7 +9,7 @@ import yaml
 
 from tests.support.llm_d_chart import ROLES, render
 from tests.support.llm_d_values import NAMES, VALUES, read_values, servers, variables
-from tests.unit.manifests import RESTRICTED, RUNTIMES, bundle
+from tests.unit.manifests import REPOSITORY, RESTRICTED, RUNTIMES, bundle
 from wellhead_runtime.arguments import parse_arguments
 from wellhead_storage.settings import unknown_variables
 from wellhead_storage.uri import parse
@@ -141,6 +141,11 @@ def test_with_it_the_pod_would_be_refused() -> None:
 def test_the_uri_that_the_chart_ignores_is_the_one_that_loads() -> None:
     for name in ("s3", "gs", "az"):
         assert read_values(name)["modelArtifacts"]["uri"] == MODELS[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_how_to_names_every_file(name: str) -> None:
+    assert f"`values-{name}.yaml`" in (REPOSITORY / "docs" / "llm-d.md").read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)
