@@ -44,7 +44,7 @@ def prepare_uri(uri: str, folder: Path, environment: Mapping[str, str]) -> None:
     """
     variables = dict(environment) | {
         f"{PREFIX}ENGINE": "vllm",
-        f"{PREFIX}HANDOFF": "off",
+        f"{PREFIX}HANDOFF": "shared",
         f"{PREFIX}TERMINATION_LOG": os.devnull,  # this process reports
     }
     stopped: list[int] = []

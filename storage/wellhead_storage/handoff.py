@@ -31,8 +31,9 @@ def seal_for_engine(credentials: Credentials, folder: Path, weights_uri: str, se
     identity = credentials.connection.identity
     if credentials.secret is None:
         return CredentialsTravel(handoff="none", identity=identity)
-    if settings.handoff == "off":
-        log.info("credentials are not handed over (WELLHEAD_HANDOFF=off): the engine's container brings its own")
+    if settings.handoff != "sealed":
+        if settings.handoff == "off":
+            log.info("credentials are not handed over (WELLHEAD_HANDOFF=off): the engine's container brings its own")
         return CredentialsTravel(handoff="off", identity=identity)
     token = read_token(settings.service_account_token)
     if token is None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from wellhead_storage.decision import Decision
 from wellhead_storage.download.staging import Staging
@@ -178,7 +178,8 @@ def _documents(source: Source, wanted: Mapping[str, int], transfer: Transfer) ->
 def _travel(credentials: Credentials | None, settings: Settings) -> CredentialsTravel:
     if credentials is None or credentials.secret is None:
         return CredentialsTravel(handoff="none", identity=credentials.connection.identity if credentials else None)
-    return CredentialsTravel(handoff=settings.handoff, identity=credentials.connection.identity)
+    travel: Literal["sealed", "off"] = "sealed" if settings.handoff == "sealed" else "off"
+    return CredentialsTravel(handoff=travel, identity=credentials.connection.identity)
 
 
 def _fetched(found: Survey, decision: Decision) -> Fetched:

@@ -30,7 +30,10 @@ class Settings(BaseModel):
 
     mode: Mode = Field(default="auto", description="auto, stream or download (annotation wellhead.dev/mode)")
     engine: Literal["", "vllm"] = Field(default="", description="the engine that will read the plan; empty: none will")
-    handoff: Literal["sealed", "off"] = Field(default="sealed", description="hand storage credentials to the engine")
+    handoff: Literal["sealed", "off", "shared"] = Field(
+        default="sealed",
+        description="hand storage credentials to the engine; shared: it runs in this container and has them",
+    )
     service_account_token: Path = Field(default=SERVICE_ACCOUNT_TOKEN, description="token that seals the credentials")
     termination_log: Path = Field(default=TERMINATION_LOG, description="file for the last sentence of a failure")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much to log")

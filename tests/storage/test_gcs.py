@@ -173,8 +173,9 @@ def refused(request: pytest.FixtureRequest, proxy: CountingProxy) -> str:
     return lacking("this identity" if request.param == "a key" else "the public")
 
 
-def test_what_the_streamer_may_not_list_is_downloaded(pod: Pod, refused: str, checkpoint: Path) -> None:
-    outcome = pod.init(URI)
+@pytest.mark.parametrize("handoff", ["sealed", "shared"])
+def test_what_the_streamer_may_not_list_is_downloaded(pod: Pod, refused: str, checkpoint: Path, handoff: str) -> None:
+    outcome = pod.init(URI, WELLHEAD_HANDOFF=handoff)
     assert outcome.exit_code == 0, outcome.stderr
     assert (pod.plan.mode, pod.plan.reasons) == ("download", (refused,))
     assert pod.files == contents(checkpoint)

@@ -1,22 +1,19 @@
 """`wellhead mirror` to `az://` and `gs://`: written, recognised, and served from by `wellhead init`.
 
-For Google's side SeaweedFS stands in: fake-gcs-server does not take the writes that obstore's client makes, which are
-those of Google's XML API, and that is the one that SeaweedFS speaks.
+For Google's side SeaweedFS stands in (google_stand_in.py).
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.storage.google_stand_in import writable_google
 from tests.storage.model import one_tensor
 from tests.storage.pod import contents
 from tests.support.azurite import ACCOUNT, KEY, azurite
-from tests.support.counting_proxy import counting_proxy
-from tests.support.fake_gcs import key_file
 from tests.support.seaweedfs import PUBLIC_BUCKET
 from wellhead_storage.errors import AccessDenied
 from wellhead_storage.initialize import initialize
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.counting_proxy import counting_proxy
-from tests.support.seaweedfs import SeaweedFS
+    from tests.support.seaweedfs import SeaweedFS
 
 MIB = 1 << 20
 
@@ -54,13 +50,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def google(store: SeaweedFS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    store.create_bucket(PUBLIC_BUCKET)
-    with counting_proxy(store.endpoint_url) as proxy:
-        proxy.keeps_back = ("authorization",)  # a bearer token, which is nothing to SeaweedFS
-        key = key_file(tmp_path_factory.mktemp("key") / "key.json")
-        # obstore's own switch: without it the key would be shown to Google first.
-        key.write_text(json.dumps({**json.loads(key.read_text()), "disable_oauth": True}))
-        environment = {"STORAGE_EMULATOR_HOST": proxy.endpoint_url, "GOOGLE_APPLICATION_CREDENTIALS": str(key)}
+    with writable_google(store, tmp_path_factory.mktemp("key") / "key.json") as environment:
         yield Cloud(f"gs://{PUBLIC_BUCKET}/llama", environment)
 
 

@@ -203,8 +203,8 @@ def test_components_for_installations_go_together(tmp_path: Path) -> None:
     assert objects["ClusterStorageContainer", "default"]["disabled"] is True
 
 
-def test_the_readme_names_every_component_and_every_sample() -> None:
+def test_the_readme_names_every_component_sample_and_job() -> None:
     text = (MANIFESTS / "README.md").read_text()
-    for kind in ("components", "samples"):
+    for kind in ("components", "samples", "jobs"):
         for folder in (MANIFESTS / kind).iterdir():
             assert f"`{folder.name}`" in text or f"`{kind}/{folder.name}/`" in text, folder

@@ -72,7 +72,7 @@ def test_how_the_child_is_called(tmp_path: Path) -> None:
     body = 'echo "$@" "$WELLHEAD_ENGINE" "$WELLHEAD_HANDOFF" "$WELLHEAD_MODE" "$WELLHEAD_TERMINATION_LOG"'
     finished = run_forked(SCRIPT, stand_in(tmp_path, body), WELLHEAD_MODE="stream")
     assert finished.code == 0
-    assert finished.out == b"-m wellhead_runtime init s3://models/llama /models vllm off stream /dev/null\n"
+    assert finished.out == b"-m wellhead_runtime init s3://models/llama /models vllm shared stream /dev/null\n"
 
 
 def test_its_log_passes_through_in_order(tmp_path: Path) -> None:
