@@ -9,12 +9,12 @@ with the whole model server, and needs all of its dependencies.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def _kubernetes() -> Schema:
     Besides them a pod's spec without containers. A real API server took such templates in LLMInferenceServices, where
     configs bring the containers (tests/data/kserve/cases/llm-multi-node.yaml).
     """
-    folder = _wheel("kubernetes_validate") / "kubernetes-json-schema" / f"v{KUBERNETES}-local-strict"
+    folder = _wheel("kubernetes-validate") / "kubernetes-json-schema" / f"v{KUBERNETES}-local-strict"
     definitions: Schema = json.loads((folder / "_definitions.json").read_text())
     pod = definitions["$defs"][f"{_GROUPS[0]}.PodSpec"]
     definitions["$defs"][f"{_GROUPS[0]}.PodSpecInPart"] = {**pod, "required": []}
@@ -182,8 +182,5 @@ def _model(generated: ast.ClassDef) -> _Model:
 
 
 def _wheel(package: str) -> Path:
-    """Where an installed package is, without importing it."""
-    found = importlib.util.find_spec(package)
-    assert found is not None, f"requirements/dev.txt or requirements/kserve.txt brings {package}"
-    assert found.origin is not None
-    return Path(found.origin).parent
+    """Where an installed package is, without importing it, or a folder of tests that has the same name."""
+    return Path(str(metadata.distribution(package).locate_file(package.replace("-", "_"))))

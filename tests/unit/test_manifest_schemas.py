@@ -21,7 +21,7 @@ BEHIND = {"private-ca": ("s3-static",), "openshift": ("namespaced",)}
 FOLDERS = sorted(
     str(path.parent.relative_to(MANIFESTS))
     for path in MANIFESTS.rglob("kustomization.yaml")
-    if path.parent.parent.name != "components"
+    if "\nkind: Component\n" not in path.read_text()
 )
 SAMPLES = sorted(path.parent.name for path in (MANIFESTS / "samples").glob("*/*inference-service.yaml"))
 OURS = (

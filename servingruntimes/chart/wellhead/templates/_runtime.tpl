@@ -20,6 +20,9 @@ annotations:
   {{- with .accelerators }}
   opendatahub.io/recommended-accelerators: {{ . | toJson | quote }}
   {{- end }}
+  {{- if and (eq .name "wellhead-vllm") .root.Values.components.openshift.runtimeVersion }}
+  opendatahub.io/runtime-version: {{ .root.Values.components.openshift.runtimeVersion | quote }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
