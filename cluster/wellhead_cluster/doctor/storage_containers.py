@@ -69,7 +69,7 @@ def choose_container(uri: str, name: str, known: Known) -> ContainerChoice:
 def is_supported(uri: str, known: Known) -> bool | None:
     """Whether KServe's controller lets the URI pass (`ValidateStorageURI`); None where nobody can tell."""
     try:
-        listed = any(supports(each, uri) for each in known.all(KIND) if _usable(each, INIT_CONTAINER))
+        listed = matching(uri, known)
     except re.error:
         return False
     if listed or not _SCHEME.search(uri) or uri.startswith(_KNOWN_TO_KSERVE):
