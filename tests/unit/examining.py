@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 from tests.kserve import Cluster, recorded
 from tests.kserve.manifests import Manifest, namespace_of
+from tests.unit.builders import python
 from wellhead_cluster.doctor.checks import examine
 from wellhead_cluster.doctor.findings import Finding, Level
 from wellhead_cluster.doctor.known import Known
 from wellhead_cluster.doctor.situation import Facts, Situation, situation_of
 
+_MAIN = "import sys; sys.argv[0] = 'wellhead'; from wellhead_cluster.cli import main; main()"
 NOT_GIVEN = "not among the files"
 
 
@@ -48,3 +52,8 @@ def only(found: Situation, topic: str, level: Level) -> Finding:
 def faults(found: Situation) -> set[tuple[str, str]]:
     """(level, topic) of every warning and error."""
     return {(each.level, each.topic) for each in findings(found, "", "warning", "error")}
+
+
+def doctor(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own."""
+    return python("-c", _MAIN, "doctor", *arguments, environment=environment)

@@ -26,6 +26,7 @@ _PATHS = {
     "LocalModelCache": (f"{_KSERVE}v1alpha1", "localmodelcaches", False),
     "LocalModelNamespaceCache": (f"{_KSERVE}v1alpha1", "localmodelnamespacecaches", True),
     "Deployment": ("/apis/apps/v1", "deployments", True),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims", True),
     "ConfigMap": ("/api/v1", "configmaps", True),
     "Secret": ("/api/v1", "secrets", True),
     "ServiceAccount": ("/api/v1", "serviceaccounts", True),

@@ -9,6 +9,8 @@ from wellhead_cluster.doctor.manifests import is_ours
 from wellhead_cluster.doctor.pods import Pod
 from wellhead_cluster.doctor.situation import Situation
 from wellhead_storage.decision import obstacles_to_store
+from wellhead_storage.settings import Settings
+from wellhead_storage.uri import StorageUri
 
 Way = Literal["stream", "either", "download", "mounted", "unknown"]
 
@@ -52,12 +54,10 @@ def expect(situation: Situation, pod: Pod) -> Expectation:
         return Expectation("download", "the init container is not Wellhead's")
     if settings is None:
         return Expectation("unknown", "Wellhead's settings are not valid")
-    return _of_ours(situation, pod)
+    return _of_ours(situation, uri, settings)
 
 
-def _of_ours(situation: Situation, pod: Pod) -> Expectation:
-    uri, settings = pod.uri, pod.settings
-    assert uri is not None and settings is not None  # noqa: PT018, S101 - `expect` has looked
+def _of_ours(situation: Situation, uri: StorageUri, settings: Settings) -> Expectation:
     demanded = uri.forced_stream or (settings.mode == "stream" and settings.engine == "vllm")
     probed = situation.facts.probed
     if probed and probed.preview:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from wellhead_storage.credentials.gcs import gcs_credentials
 from wellhead_storage.credentials.http import web_access
 from wellhead_storage.credentials.hugging_face import hugging_face_access
 from wellhead_storage.credentials.kinds import Credentials
+from wellhead_storage.credentials.s3 import s3_credentials
 from wellhead_storage.errors import WellheadError
 from wellhead_storage.uri import StorageUri
 
@@ -22,7 +24,6 @@ BUNDLES = (
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
 )
 _CA_IN_ENTRY = ("STORAGE_CONFIG", "STORAGE_OVERRIDE_CONFIG")
-_AZURE_ACCOUNT = "account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,6 @@ def brought(environment: Mapping[str, str], files: Mapping[str, str]) -> Iterato
 
 def _reach(uri: StorageUri, environment: dict[str, str]) -> Reach:
     if uri.kind == "s3":
-        from wellhead_storage.credentials.s3 import s3_credentials
-
         return _of(s3_credentials(_without_bundle(environment), uri.parameters), "S3 keys")
     if uri.kind == "gs":
         return _of(gcs_credentials(environment), "a Google key")
@@ -102,8 +101,6 @@ def _of(credentials: Credentials, words: str) -> Reach:
 
 def _without_bundle(environment: dict[str, str]) -> dict[str, str]:
     """An entry of storage-config may name a CA bundle by its path in the container."""
-    import json
-
     usable = dict(environment)
     for name in _CA_IN_ENTRY:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from wellhead_cluster.doctor.known import Known
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 _OF_CLUSTER = ("ClusterServingRuntime", "ClusterStorageContainer", "LocalModelCache")
 _OF_NAMESPACE = ("ServingRuntime", "LocalModelNamespaceCache")
+_CLAIMS = "PersistentVolumeClaim"  # names of claims stand in too many places to ask for each
 _SECRET_ANNOTATION = "serving.kserve.io/storageSecretName"  # noqa: S105 - the name of an annotation
+_BUNDLE = "serving.kserve.io/s3-cabundle-configmap"
 _CONFIGS = "LLMInferenceServiceConfig"
 
 
@@ -59,6 +62,7 @@ def read_surroundings(api: Api, service: Manifest, namespace: str, kserve: str) 
 
     get("Deployment", "kserve-controller-manager", kserve)
     get("ConfigMap", "inferenceservice-config", kserve)
+    objects += api.list(_CLAIMS, namespace)
     if service["kind"] == "InferenceService":
         for kind in (*_OF_CLUSTER, *_OF_NAMESPACE):
             objects += api.list(kind, namespace if kind in _OF_NAMESPACE else "")
@@ -76,15 +80,14 @@ def read_surroundings(api: Api, service: Manifest, namespace: str, kserve: str) 
     secrets = {annotations_of(service).get(_SECRET_ANNOTATION, ""), *_referred(objects, "Secret")}
     if section(service, "spec", "predictor", "model", "storage"):
         secrets.add(_storage_secret(objects))
+    maps = {*_referred(objects, "ConfigMap"), "global-ca-bundle"}
     for name in sorted({str(each.get("serviceAccountName") or "default") for each in accounts} or {"default"}):
         account = get("ServiceAccount", name, namespace) or {}
         secrets |= {str(each.get("name") or "") for each in entries(account, "secrets")}
-        secrets_bundles = annotations_of(account).get("serving.kserve.io/s3-cabundle-configmap", "")
-        get("ConfigMap", secrets_bundles, namespace)
-    maps = {*_referred(objects, "ConfigMap"), "global-ca-bundle"}
+        maps.add(annotations_of(account).get(_BUNDLE, ""))
     for name in sorted(secrets - {""}):
         secret = get("Secret", name, namespace) or {}
-        maps.add(annotations_of(secret).get("serving.kserve.io/s3-cabundle-configmap", ""))
+        maps.add(annotations_of(secret).get(_BUNDLE, ""))
     for name in sorted(maps - {""}):
         get("ConfigMap", name, namespace)
     return Known(tuple(objects), namespace, dict(api.gaps))
@@ -117,8 +120,6 @@ def _referred(objects: list[Manifest], kind: str) -> set[str]:
 
 
 def _storage_secret(objects: list[Manifest]) -> str:
-    import json
-
     for each in objects:
         if each["kind"] == "ConfigMap" and name_of(each) == "inferenceservice-config":
             try:

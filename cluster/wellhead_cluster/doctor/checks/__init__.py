@@ -8,6 +8,7 @@ from wellhead_cluster.doctor.checks.accelerators import check_accelerators
 from wellhead_cluster.doctor.checks.accounts import check_account
 from wellhead_cluster.doctor.checks.arguments import check_arguments
 from wellhead_cluster.doctor.checks.cache import check_cache
+from wellhead_cluster.doctor.checks.claims import check_claims
 from wellhead_cluster.doctor.checks.credentials import check_credentials
 from wellhead_cluster.doctor.checks.handover import check_handover
 from wellhead_cluster.doctor.checks.llm import check_llm
@@ -43,6 +44,7 @@ CHECKS: dict[str, Check] = {
     "arguments": check_arguments,
     "placeholders": check_placeholders,
     "accelerators": check_accelerators,
+    "claims": check_claims,
     "memory and disk": check_sizes,
     "patience": check_patience,
     "store": check_store,

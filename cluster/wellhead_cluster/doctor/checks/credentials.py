@@ -82,8 +82,8 @@ def _without(pod: Pod, kind: str, reach: Reach) -> Iterator[Finding]:
         yield warning(
             f"no credentials for {_KINDS[kind]} are found",
             "It works only where the node, or an association outside of these manifests (EKS Pod Identity), "
-            "gives the pod an identity, or where the bucket is public.",
-            "List a secret on the service account, give the account an identity, or ignore this.",
+            f"gives the pod an identity{'' if kind == 's3' else ', or where anybody may read'}.",
+            "List a secret on the service account, or give the account an identity.",
             _ACCOUNT,
         )
 

@@ -79,8 +79,8 @@ def _named(name: str, place: str) -> Finding | None:
     if name.startswith(_DOMAIN):
         if name in _ANNOTATIONS:
             return None
-        near = get_close_matches(name, _ANNOTATIONS, 1)
-        fix = f"Did you mean {near[0]}?" if near else f"Known is {MODE}."
+        near = get_close_matches(name.removeprefix(_DOMAIN), [each.removeprefix(_DOMAIN) for each in _ANNOTATIONS], 1)
+        fix = f"Did you mean {_DOMAIN}{near[0]}?" if near else f"Known is {MODE}."
         return warning(f"the annotation {name} in {place} is none of Wellhead's", "It has no effect.", fix)
     domain, _, tail = name.partition("/")
     if "wellhead" in domain.lower() and f"{_DOMAIN}{tail}" in _ANNOTATIONS:
