@@ -19,7 +19,9 @@ from tests.support.fake_cluster import PLURALS, FakeCluster, fake_cluster
 from tests.unit.builders import REPOSITORY, python
 from tests.unit.examining import doctor
 from tests.unit.manifests import MANIFESTS, bundle, rendered
+from wellhead_cluster.doctor.api import connect
 from wellhead_cluster.doctor.known import CLUSTER_SCOPED
+from wellhead_storage.errors import StoreUnavailable
 
 CONTROLLER: Manifest = {
     "kind": "Deployment",
@@ -208,3 +210,17 @@ def test_recorded_objects_read_the_same_from_a_cluster_as_from_files(cluster: Fa
     cluster.objects = [stored(each) for each in objects]
     found = levels(report(cluster, tmp_path, "bad-container-scheme"))
     assert "error" in found["storage container"]
+
+
+def test_a_server_that_never_answers_is_given_up(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        config = cluster.kubeconfig(tmp_path, url=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(config))
+        monkeypatch.setattr("wellhead_cluster.doctor.api._READ", 0.2)
+        api, namespace = connect()
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            api.get("InferenceService", "llama", namespace)
