@@ -56,9 +56,10 @@ format: $(VENV)/.dev ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 .PHONY: schema
-schema: $(VENV)/.dev ## Write docs/*.schema.json from the models of the load plan and of wellhead plan's report
+schema: $(VENV)/.dev ## Write docs/*.schema.json from the models of the load plan and of the reports of plan and doctor
 	$(BIN)/python -c 'import json; from wellhead_storage.plan import Plan; print(json.dumps(Plan.model_json_schema(), indent=2))' > docs/plan.schema.json
 	$(BIN)/python -c 'import json; from wellhead_runtime.plan_report import PlanReport; print(json.dumps(PlanReport.model_json_schema(), indent=2))' > docs/plan-report.schema.json
+	$(BIN)/python -c 'import json; from wellhead_cluster.doctor.findings import Reports; print(json.dumps(Reports.model_json_schema(), indent=2))' > docs/doctor-report.schema.json
 
 .PHONY: chart-docs
 chart-docs: $(VENV)/.dev ## Write the table of values into the Helm chart's README

@@ -12,7 +12,7 @@ from wellhead_runtime.cli import app, main
 from wellhead_storage.failing import interrupt_on_signals, run_to_exit
 
 # One function a command, which imports its use case when it is called: pods start through this module, too.
-__all__ = ["app", "main"]
+__all__ = ["app", "catalog", "doctor", "main", "render"]
 
 
 @app.command()
@@ -120,4 +120,57 @@ def catalog(
         return 0
 
     interrupt_on_signals("the catalog was written")
+    run_to_exit(command, os.environ)
+
+
+@app.command()
+def doctor(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", show_default=False)] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the service.")] = "",
+    files: Annotated[
+        list[str] | None,
+        typer.Option("--file", "-f", metavar="PATH", help="Manifests in place of a cluster: file, folder, or -."),
+    ] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The files hold everything: what is not there does not exist.")
+    ] = False,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.")] = "",
+    kserve_namespace: Annotated[str, typer.Option(help="KServe's own namespace.")] = "kserve",
+    kserve: Annotated[str, typer.Option(metavar="VERSION", help="KServe's version, where it cannot be read.")] = "",
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Also look at the model, with the secrets that the service names.")
+    ] = False,
+    model_size: Annotated[str, typer.Option(metavar="QUANTITY", help="Size of the model, 140Gi for example.")] = "",
+    largest_tensor: Annotated[str, typer.Option(metavar="QUANTITY", help="Size of its largest tensor.")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Find what would go wrong with a service, before anybody waits for its pod.
+
+    Looks at the InferenceService or LLMInferenceService NAME of a cluster and what is around it (reads only), or at
+    every service of the files given with -f. Ends with 23 if there is an error.
+    """
+
+    def command() -> int:
+        from wellhead_cluster.doctor.run import Options, diagnose
+
+        diagnose(
+            Options(
+                name=name,
+                namespace=namespace,
+                files=files or (),
+                complete=complete,
+                context=context,
+                kserve=kserve_namespace,
+                release=kserve,
+                probe=probe,
+                model_size=model_size,
+                largest_tensor=largest_tensor,
+                strict=strict,
+                as_json=as_json,
+            )
+        )
+        return 0
+
+    interrupt_on_signals("the examination was done")
     run_to_exit(command, os.environ)

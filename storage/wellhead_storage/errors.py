@@ -14,6 +14,7 @@
     ├── EngineFailed           20   vLLM ended by itself
     ├── HandoffFailed          21   the sealed credentials are missing, tampered with or out of date
     ├── UnreadablePlan         22   the load plan is damaged or of another major version
+    ├── CheckFailed           23   `wellhead doctor` found an error
     └── Interrupted           143   SIGTERM or SIGINT
 
 The codes are part of the interface (`docs/exit-codes.md`); 1 is left for the unexpected, 2 for wrong usage of
@@ -137,6 +138,12 @@ class UnreadablePlan(WellheadError):
     """The load plan is damaged, or of a major version that this Wellhead does not know."""
 
     exit_code = 22
+
+
+class CheckFailed(WellheadError):
+    """`wellhead doctor` found an error, or a warning where those count."""
+
+    exit_code = 23
 
 
 class Interrupted(WellheadError):

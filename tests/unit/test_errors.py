@@ -26,6 +26,7 @@ CODES = {
     "EngineFailed": 20,
     "HandoffFailed": 21,
     "UnreadablePlan": 22,
+    "CheckFailed": 23,
     "Interrupted": 143,
 }
 KINDS: list[type[WellheadError]] = [

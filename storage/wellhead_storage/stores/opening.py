@@ -49,14 +49,14 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
         from wellhead_storage.credentials.gcs import gcs_credentials
         from wellhead_storage.stores.gcs import open_gcs
 
-        _refuse_endpoint(uri)
+        refuse_endpoint(uri)
         folder, credentials_used = open_gcs(uri, gcs_credentials(environment), settings)
         return Opened(folder, credentials_used, folder.obstacles)
     if uri.kind == "az":
         from wellhead_storage.credentials.azure import azure_credentials
         from wellhead_storage.stores.azure import open_azure
 
-        _refuse_endpoint(uri)
+        refuse_endpoint(uri)
         found = azure_credentials(environment, uri.account, uri.suffix)
         return Opened(*open_azure(uri, found, settings, environment))
     if uri.kind == "hf":
@@ -81,9 +81,13 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
     )
 
 
-def _refuse_endpoint(uri: StorageUri) -> None:
-    """URIs may come from people who must not see the credentials (docs/threat-model.md)."""
-    if "endpoint" in uri.parameters:
+def refuse_endpoint(uri: StorageUri) -> None:
+    """URIs may come from people who must not see the credentials (docs/threat-model.md).
+
+    Raises:
+        InvalidUri: a `gs://` or `az://` URI names an endpoint.
+    """
+    if uri.kind in _ELSEWHERE and "endpoint" in uri.parameters:
         danger, instead = _ELSEWHERE[uri.kind]
         raise InvalidUri(
             f"The URI of {uri.location} names an endpoint, which only s3:// URIs may do: {danger}.",
