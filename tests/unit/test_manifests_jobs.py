@@ -13,8 +13,8 @@ from wellhead_storage import errors
 
 # Exit codes of `wellhead mirror` after which another try, with the same Job, may do better.
 MAY_GET_BETTER = {1: "unexpected", 16: "the store did not answer", 17: "it changed meanwhile", 143: "was asked to stop"}
-# Codes of `errors.py` that a mirror does not end with: they are about engines, plans and streaming.
-NOT_OF_A_MIRROR = {14, 18, 20, 21, 22}
+# Codes of `errors.py` that a mirror does not end with: they are about engines, plans, streaming and the doctor.
+NOT_OF_A_MIRROR = {14, 18, 20, 21, 22, 23}
 IDENTITIES = sorted(set(VARIANTS) - {"mirror-pvc"})
 
 
