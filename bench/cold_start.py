@@ -13,14 +13,12 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
 
 from bench import processes
 from bench.cold_start_chart import chart
@@ -46,19 +44,7 @@ class StartFailed(RuntimeError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; the exit code."""
     options = _arguments(argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
-    processes.adopt_orphans()
-    try:
-        return _measure_all(options)
-    except KeyboardInterrupt:
-        print("Interrupted; everything is stopped and removed.", file=sys.stderr)
-        return 130
-    except (NetworkError, ServerError, StartFailed) as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        processes.end_orphans()
+    return processes.run_and_tidy(lambda: _measure_all(options), NetworkError, ServerError, StartFailed)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -135,10 +121,6 @@ def _flat(run: Measured) -> dict[str, object]:
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

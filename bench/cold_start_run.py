@@ -22,7 +22,7 @@ from pathlib import Path
 from bench import processes
 from bench.cold_start_ways import STOCK, WAYS, Way
 from bench.phases import PhaseClock
-from bench.pod import SERVED_NAME, Pod, PodError, Server
+from bench.pod import SERVED_NAME, Pod, PodError
 
 ARGUMENTS = ["--max-model-len=256", "--enforce-eager", "--dtype=bfloat16"]
 READY_SECONDS = 400.0
@@ -105,7 +105,7 @@ def measure(way: Way, uri: str, local: Path, folder: Path) -> Start:
     clock = PhaseClock(time.monotonic())
     program = {"program": STOCK} if way.stock else {}
     with pod.serve(clock, ARGUMENTS, way.settings, **program) as server:
-        _await(server)
+        server.await_ready(READY_SECONDS, pause=0.02)
         answer = _ask(server.url)
         total = time.monotonic() - since
         watch.stop()
@@ -141,18 +141,6 @@ def _initialize(way: Way, pod: Pod, uri: str, local: Path) -> float:
     if ended.returncode:
         raise PodError(f"KServe's download ended with exit code {ended.returncode}: {pod.init_log()[-2000:]}")
     return time.monotonic() - began
-
-
-def _await(server: Server) -> None:
-    until = time.monotonic() + READY_SECONDS
-    while time.monotonic() < until:
-        server.check()
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{server.url}/health", timeout=5).close()
-            server.ready = True
-            return
-        time.sleep(0.02)
-    raise server.failure(f"vLLM was not ready after {READY_SECONDS:.0f} s")
 
 
 def _ask(url: str) -> str:

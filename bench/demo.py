@@ -143,19 +143,14 @@ def _start(
 
 
 def _wait_until_ready(screen: Screen, server: Server, proxy: CountingProxy) -> None:
-    deadline = time.monotonic() + READY_SECONDS
     with screen.moving() as show:
-        while time.monotonic() < deadline:
-            server.check()
+
+        def progress() -> None:
             seconds = time.monotonic() - server.clock.started
             fetched = f", {proxy.body_bytes / MIB:,.0f} MiB from the store" if proxy.requests else ""
             show(f"{seconds:6.1f} s  vLLM, {server.clock.current}{fetched}")
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{server.url}/health", timeout=5).close()
-                server.ready = True
-                return
-            time.sleep(0.1)
-    raise server.failure(f"vLLM was not ready after {READY_SECONDS:.0f} s")
+
+        server.await_ready(READY_SECONDS, progress)
 
 
 def _ask(url: str) -> str:

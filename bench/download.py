@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from bench import processes
 from bench.download_figures import MIB, Round, comparison, order, table
@@ -40,19 +38,7 @@ _TENSORS = 32  # in each shard
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; the exit code."""
     options = arguments(argv)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
-    processes.adopt_orphans()
-    try:
-        return _measure_all(options)
-    except KeyboardInterrupt:
-        print("Interrupted; everything is stopped and removed.", file=sys.stderr)
-        return 130
-    except (NetworkError, RunError, ServerError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        processes.end_orphans()
+    return processes.run_and_tidy(lambda: _measure_all(options), NetworkError, RunError, ServerError)
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -182,10 +168,6 @@ def _conditions(options: argparse.Namespace) -> dict[str, object]:
 def _note(text: str, other: float = 0.0) -> None:
     disturbed = f" (other load: {other:.1f} cores)" if other > 0.2 else ""
     print(f"{text}{disturbed}", file=sys.stderr, flush=True)
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ nothing of the caller's but PATH: credentials go to the init container only.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,7 @@ from bench import processes
 from tests.support.seaweedfs import dies_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bench.phases import PhaseClock
 
@@ -184,6 +186,23 @@ class Server:
         code = self.process.poll()
         if code is not None:
             raise self.failure(f"ended with exit code {code}")
+
+    def await_ready(self, seconds: float, show: Callable[[], None] = lambda: None, pause: float = 0.1) -> None:
+        """Wait until it answers; `show` is called before each look.
+
+        Raises:
+            PodError: it has ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.check()
+            show()
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+                self.ready = True
+                return
+            time.sleep(pause)
+        raise self.failure(f"vLLM was not ready after {seconds:.0f} s")
 
     def failure(self, what: str) -> PodError:
         """An error that carries the end of the log."""

@@ -1,4 +1,4 @@
-"""Child processes of the demo: what they wrote to disk, and their certain end.
+"""Child processes of demo and benchmarks: what they wrote to disk, and their certain end.
 
 Read from `/proc`, so Linux only, like everything here.
 """
@@ -10,15 +10,42 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _PROC = Path("/proc")
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+
+
+def run_and_tidy(work: Callable[[], int], *failures: type[Exception]) -> int:
+    """The exit code of a benchmark, after which none of its processes is left.
+
+    Args:
+        work: the benchmark.
+        failures: errors that are said in a sentence.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
+    adopt_orphans()
+    try:
+        return work()
+    except KeyboardInterrupt:
+        print("Interrupted; everything is stopped and removed.", file=sys.stderr)
+        return 130
+    except failures as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        end_orphans()
+
+
+def _terminated(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def adopt_orphans() -> None:

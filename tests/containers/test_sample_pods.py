@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.containers.images import Image
-    from tests.containers.kubelet import Container
+    from tests.containers.kubelet import Container, Outcome
     from tests.kserve import Cluster
     from tests.kserve.manifests import Manifest
     from tests.support.seaweedfs import SeaweedFS
@@ -232,10 +232,7 @@ def test_the_user_reads_why_the_init_container_failed(node: Machine, broken: Sea
 def test_the_user_reads_why_the_server_failed(node: Machine, broken: SeaweedFS, failure: Failure) -> None:
     cluster, manifest = failing(failure, broken)
     with running(manifest, cluster, node) as pod:
-        (initialized,) = pod.initialize()
-        assert initialized.exit_code == 0, initialized.stderr
-        with pod.server() as container:
-            outcome = pod.ended(container)
+        outcome = served_to_the_end(pod)
         assert_shown(failure, outcome.stderr, pod.statuses, crash_looping(pod.statuses))
 
 
@@ -244,12 +241,17 @@ def test_an_engine_that_takes_more_memory_than_it_may(node: Machine, broken: Sea
     failure = engine_fails("exhaust", 137, "Raise resources.limits.memory", resources=SMALL)
     cluster, manifest = failing(failure, broken)
     with running(manifest, cluster, node) as pod:
-        (initialized,) = pod.initialize()
-        assert initialized.exit_code == 0, initialized.stderr
-        with pod.server() as container:
-            outcome = pod.ended(container)
+        outcome = served_to_the_end(pod)
         assert model_status(pod.statuses)["states"]["targetModelState"] == "Pending"
         assert_shown(failure, outcome.stderr, crash_looping(pod.statuses))
+
+
+def served_to_the_end(pod: ManifestPod) -> Outcome:
+    """Of a server that fails by itself."""
+    (initialized,) = pod.initialize()
+    assert initialized.exit_code == 0, initialized.stderr
+    with pod.server() as container:
+        return pod.ended(container)
 
 
 def assert_shown(failure: Failure, said: str, *moments: Statuses) -> None:
