@@ -18,6 +18,9 @@ _SHORT = {
     "-tp": "--tensor-parallel-size",
     "-pp": "--pipeline-parallel-size",
     "-dp": "--data-parallel-size",
+    "-dpl": "--data-parallel-size-local",
+    "-dpb": "--data-parallel-backend",
+    "-q": "--quantization",
 }
 
 
@@ -59,6 +62,12 @@ class EngineArguments:
     def tensor_parallel(self) -> int:
         """`--tensor-parallel-size`, 1 unless given as a number."""
         return self.count("--tensor-parallel-size")
+
+    @property
+    def replicas(self) -> int:
+        """Engines with data parallelism in this container, 1 unless given as a number."""
+        own = "--data-parallel-size-local"
+        return self.count(own if self.has(own) else "--data-parallel-size")
 
 
 def parse_arguments(argv: Sequence[str]) -> EngineArguments:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from wellhead_storage.credentials.azure import AzureConnection, AzureCredentials, azure_credentials
-from wellhead_storage.credentials.gcs import GcsConnection, GcsCredentials, gcs_credentials
-from wellhead_storage.credentials.kinds import SECRET_KINDS, Connection, Credentials, Secret
-from wellhead_storage.credentials.s3 import S3Connection, S3Credentials, s3_credentials
+from wellhead_storage.credentials.azure import AzureConnection, azure_credentials
+from wellhead_storage.credentials.gcs import GcsConnection, gcs_credentials
+from wellhead_storage.credentials.kinds import SECRET_KINDS, Connection, Credentials, Secret, in_the_clear, join
+from wellhead_storage.credentials.s3 import S3Connection, s3_credentials
 from wellhead_storage.credentials.seal import read_token, unseal
 from wellhead_storage.errors import HandoffFailed
 from wellhead_storage.handoff import CA_NAME, sealed_path
@@ -60,9 +60,9 @@ def engine_credentials(plan: Plan, folder: Path, settings: Settings, environment
         log.info("storage credentials: the engine's container has its own (%s)", own.connection.identity)
         of_identity = {"identity", "client_id", "tenant_id", "authority_host"} & set(type(own.connection).model_fields)
         taken = {name: getattr(own.connection, name) for name in of_identity}
-        return _joined(planned.model_copy(update=differing | taken), own.secret)
+        return join(planned.model_copy(update=differing | taken), own.secret)
     secret = _opened(plan, folder, settings) if plan.credentials.handoff == "sealed" else None
-    return _joined(planned.model_copy(update=differing), secret)
+    return join(planned.model_copy(update=differing), secret)
 
 
 def keep_secret_file(credentials: Credentials, settings: Settings) -> Path | None:
@@ -96,11 +96,6 @@ def _own(planned: Connection, environment: Mapping[str, str]) -> Credentials:
     return s3_credentials(environment)
 
 
-def _joined(connection: Connection, secret: Secret | None) -> Credentials:
-    kinds: dict[str, type[Credentials]] = {"s3": S3Credentials, "gs": GcsCredentials, "az": AzureCredentials}
-    return kinds[connection.kind].model_validate({"connection": connection, "secret": secret})
-
-
 def _private_folder(settings: Settings) -> Path:
     return settings.memory_dir / f"wellhead-{os.getuid()}"
 
@@ -131,12 +126,11 @@ def _opened(plan: Plan, folder: Path, settings: Settings) -> Secret:
 
 
 def _keep(path: Path, secret: Secret) -> None:
-    clear = {name: value.get_secret_value() for name, value in secret if value is not None}
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(clear, file)
+            json.dump(in_the_clear(secret), file)
     except OSError as error:
         log.warning("credentials cannot be kept in %s (%s): a restart needs the same token", path.parent, error)
 

@@ -20,12 +20,14 @@ class Machine:
     Attributes:
         cpus: usable cores: affinity and cgroup quota, at least 1.
         memory: bytes: cgroup limit or the machine's memory.
+        available: bytes of it that nothing holds now, as far as the machine knows.
         engine: vLLM's build.
         engine_version: its version, as the package metadata has it.
     """
 
     cpus: int
     memory: int
+    available: int
     engine: Literal["cuda", "cpu"]
     engine_version: str
 
@@ -43,8 +45,16 @@ class Machine:
 def inspect_machine(root: Path = Path("/")) -> Machine:
     """Look at the machine; `root` lets tests show another file system."""
     engine, version = installed_engine()
-    memory = min(_total_memory(root), memory_limit(root) or sys.maxsize)
-    return Machine(cpus=usable_cores(root), memory=memory, engine=engine, engine_version=version)
+    total = _memory(root, "MemTotal") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = min(total, memory_limit(root) or sys.maxsize)
+    return Machine(
+        cpus=usable_cores(root),
+        memory=memory,
+        # A container's own cgroup is nearly empty when it starts; what others hold shows in the machine's figure.
+        available=min(memory, _memory(root, "MemAvailable") or memory),
+        engine=engine,
+        engine_version=version,
+    )
 
 
 def installed_engine() -> tuple[Literal["cuda", "cpu"], str]:
@@ -58,9 +68,10 @@ def installed_engine() -> tuple[Literal["cuda", "cpu"], str]:
     return "cuda", ""
 
 
-def _total_memory(root: Path) -> int:
+def _memory(root: Path, wanted: str) -> int:
+    """Bytes, from the kernel's own account; 0 where it has none."""
     for line in read_text(root / "proc/meminfo").splitlines():
         name, _, value = line.partition(":")
-        if name == "MemTotal":
+        if name == wanted:
             return int(value.split()[0]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 0

@@ -6,24 +6,25 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from wellhead_runtime.arguments import EngineArguments, parse_arguments
-from wellhead_runtime.launch import Launch, plan_launch
+from wellhead_runtime.launch import Launch, plain_launch, plan_launch
 from wellhead_runtime.machine import Machine, inspect_machine
 from wellhead_runtime.printing import plain_arguments, plain_command, plain_environment
 from wellhead_storage.errors import InvalidConfiguration
 from wellhead_storage.files import in_gib
 from wellhead_storage.plan import Plan
+from wellhead_storage.settings import read_settings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from wellhead_storage.preview import Preview
 
-VERSION = "1.0"
+VERSION = "1.1"
 _UNKNOWN = "unknown until fetched"
 
 
@@ -43,6 +44,11 @@ class PlanReport(BaseModel):
         description="bytes that the weights need on the accelerators together, or in memory on CPU"
     )
     buffer_bytes: int | None = Field(description="least host memory for the streamer's buffer; 0 without a streamer")
+    loader: Literal["overlap", "runai_streamer", "default"] = Field(
+        description="how the weights reach the engine on a machine like this one: fetched while it starts, streamed by "
+        "itself, or read from the folder"
+    )
+    loader_reason: str = Field(description="why, in words; empty where they are read from the folder")
     command: str = Field(description="the plain vllm serve line for a shell; after init in mode download")
     arguments: tuple[str, ...] = Field(description="the same as a list")
     environment: dict[str, str] = Field(description="what it adds to the environment; secrets as $NAME")
@@ -62,8 +68,8 @@ def make_report(found: Preview, options: list[str], environment: Mapping[str, st
         ArgumentConflict: an option contradicts the plan, as it would for `serve`.
     """
     figures, arguments = found.figures, parse_arguments([str(found.folder), *options])
-    launch, warnings = _launch(found, arguments, inspect_machine(), environment)
-    streamed = launch.strategy in {"split", "local-streamer"}
+    launch, plain, warnings = _launches(found, arguments, inspect_machine(), environment)
+    by_streamer = launch.strategy in {"split", "local-streamer"}
     return PlanReport(
         plan=found.plan,
         objects=figures.objects,
@@ -71,26 +77,32 @@ def make_report(found: Preview, options: list[str], environment: Mapping[str, st
         archive_bytes=figures.archive_bytes,
         disk_bytes=figures.disk_bytes,
         weight_memory_bytes=figures.weight_bytes,
-        buffer_bytes=(found.plan.weights.largest_tensor_bytes or None) if streamed else 0,
-        command=plain_command(launch),
-        arguments=tuple(plain_arguments(launch)),
-        environment=plain_environment(launch),
+        buffer_bytes=(found.plan.weights.largest_tensor_bytes or None) if by_streamer else 0,
+        loader="overlap" if launch.strategy == "overlap" else "runai_streamer" if by_streamer else "default",
+        loader_reason=launch.loading,
+        command=plain_command(plain),
+        arguments=tuple(plain_arguments(plain)),
+        environment=plain_environment(plain),
         assumed=found.assumed,
         warnings=warnings,
     )
 
 
-def _launch(
+def _launches(
     found: Preview, arguments: EngineArguments, machine: Machine, environment: Mapping[str, str]
-) -> tuple[Launch, tuple[str, ...]]:
-    """The launch here, or on a machine that is just large enough: `init` asks nothing of the machine, either."""
+) -> tuple[Launch, Launch, tuple[str, ...]]:
+    """The launch here, and the plain one that is shown; what this machine is too small for is a warning.
+
+    `init` asks nothing of the machine, either, so the plain one is then that of a machine which is just large enough.
+    """
     plan, folder = found.plan, str(found.folder)
+    larger = replace(machine, memory=max(machine.memory, plan.weights.largest_tensor_bytes))
+    plain = plain_launch(plan, arguments, folder, larger, environment, found.credentials)
+    loader = read_settings(environment).loader
     try:
-        return plan_launch(plan, arguments, folder, machine, environment, found.credentials), ()
+        return plan_launch(plan, arguments, folder, machine, environment, found.credentials, loader=loader), plain, ()
     except InvalidConfiguration as error:
-        larger = replace(machine, memory=max(machine.memory, plan.weights.largest_tensor_bytes))
-        launch = plan_launch(plan, arguments, folder, larger, environment, found.credentials)
-        return launch, (f"On this machine `wellhead serve` would end: {error}",)
+        return plain, plain, (f"On this machine `wellhead serve` would end: {error}",)
 
 
 def print_report(report: PlanReport, *, as_json: bool) -> None:
@@ -146,6 +158,8 @@ def _rows(report: PlanReport) -> list[tuple[str, str]]:
             ("largest tensor", in_gib(weights.largest_tensor_bytes)),
         ]
     rows += [("disk", _disk(report)), ("memory", _memory(report))]
+    if report.loader_reason:
+        rows.append(("loader", f"{report.loader} ({report.loader_reason})"))
     if plan.mode == "stream":
         rows.append(("credentials", f"{plan.credentials.identity or 'none'}, hand-over: {plan.credentials.handoff}"))
     rows += [("left in store", f"{left.name}: {left.reason}") for left in plan.left]

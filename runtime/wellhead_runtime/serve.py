@@ -6,20 +6,26 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from wellhead_runtime import engine
 from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
-from wellhead_runtime.launch import Launch, engine_launch, plan_launch
+from wellhead_runtime.launch import Launch, engine_launch, plain_launch, plan_launch
 from wellhead_runtime.machine import inspect_machine
+from wellhead_runtime.overlap.arrivals import VARIABLE
+from wellhead_runtime.overlap.fetching import Fetching
+from wellhead_runtime.overlap.probe import missing_here
 from wellhead_runtime.preparing import model_folder, prepare_uri
 from wellhead_runtime.printing import plain_command
 from wellhead_runtime.supervisor import Supervisor
 from wellhead_runtime.tuning import engine_environment
+from wellhead_storage.credentials.kinds import Credentials
 from wellhead_storage.errors import ArgumentConflict, ObjectNotFound
 from wellhead_storage.logs import configure, log
-from wellhead_storage.plan import read_plan
+from wellhead_storage.plan import Plan, read_plan
 from wellhead_storage.settings import Settings, read_settings, unknown_variables
 from wellhead_storage.uri import parse
 
@@ -39,23 +45,42 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
         log.warning("%s is no setting of Wellhead and has no effect", name)
     only_print = PRINT_OPTION in argv
     arguments = parse_arguments([token for token in argv if token != PRINT_OPTION])
-    launch = _launch(arguments, settings, environment, prepare=not only_print)
+    launch, weights = _launch(arguments, settings, environment, prepare=not only_print)
     if only_print:
         sys.stdout.write(plain_command(launch, None if arguments.has(_NAME) else arguments.model) + "\n")
         return 0
+    fetching = weights.fetch(settings, environment) if weights and launch.strategy == "overlap" else None
     log.info("weights: %s (%s)", launch.strategy, launch.reason)
     variables = launch.environment(environment)
     derived = engine_environment(environment, home_writable=_home_writable(environment), scratch=_scratch())
     variables |= {name: value for name, value in derived.items() if name == "HOME" or not environment.get(name)}
-    return Supervisor(engine.command(launch.model, launch.options, launch.weights), variables).run()
+    command = engine.command(launch.model, launch.options, launch.weights)
+    if fetching is None:
+        return Supervisor(command, variables).run()
+    with closing(fetching):
+        return Supervisor(command, variables | {VARIABLE: str(fetching.path)}, fetching).run()
 
 
-def _launch(arguments: EngineArguments, settings: Settings, environment: Mapping[str, str], *, prepare: bool) -> Launch:
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """What a fetcher needs."""
+
+    plan: Plan
+    folder: Path
+    credentials: Credentials
+
+    def fetch(self, settings: Settings, environment: Mapping[str, str]) -> Fetching:
+        return Fetching(self.plan, self.folder, self.credentials, settings, environment)
+
+
+def _launch(
+    arguments: EngineArguments, settings: Settings, environment: Mapping[str, str], *, prepare: bool
+) -> tuple[Launch, _Streamed | None]:
     model = arguments.model
     if model is None and not arguments.has("--config"):
         raise ArgumentConflict("No model is named.", "Write wellhead serve MODEL … or --model=MODEL.")
     if model is None or not (looks_like_path_or_uri(model) or Path(model).is_dir()):
-        return engine_launch(arguments, model)
+        return engine_launch(arguments, model), None
     named = arguments
     if is_uri(model):
         folder = model_folder(model, settings)
@@ -76,7 +101,16 @@ def _launch(arguments: EngineArguments, settings: Settings, environment: Mapping
         )
     credentials = engine_credentials(plan, folder, settings, environment) if plan and plan.connection else None
     secret_file = keep_secret_file(credentials, settings) if credentials else None
-    return plan_launch(plan, named, str(folder), inspect_machine(), environment, credentials, secret_file)
+    machine = inspect_machine()
+    if not prepare:
+        return plain_launch(plan, named, str(folder), machine, environment, credentials, secret_file), None
+    streamed = _Streamed(plan, folder, credentials) if plan and plan.mode == "stream" and credentials else None
+    missing = missing_here(streamed.plan, folder) if streamed else []
+    launch = plan_launch(
+        plan, named, str(folder), machine, environment, credentials, secret_file,
+        loader=settings.loader, missing=missing,
+    )  # fmt: skip
+    return launch, streamed
 
 
 def _home_writable(environment: Mapping[str, str]) -> bool:

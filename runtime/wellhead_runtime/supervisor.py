@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from wellhead_runtime.diagnosis import likely_cause
+from wellhead_runtime.overlap.fetching import Fetching
 from wellhead_runtime.process_group import kill_group
 from wellhead_storage.errors import EngineFailed
 from wellhead_storage.logs import log
@@ -35,9 +36,14 @@ class Supervisor:
     Args:
         command: its argument list.
         environment: its whole environment.
+        fetching: what brings its weights meanwhile; its memory is given up when the engine is ready, and its failure
+            ends the engine.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], fetching: Fetching | None = None
+    ) -> None:
+        self._fetching = fetching
         self._command = list(command)
         self._environment = dict(environment)
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -82,6 +88,8 @@ class Supervisor:
             self._child.send_signal(signal.SIGTERM)
         code = self._wait(self._child, woken)
         self._kill_group()  # workers of a crashed engine must not outlive it
+        if self._fetching:
+            self._fetching.stop()
         for pump in pumps:
             pump.join(timeout=5)
         return self._judge(code)
@@ -103,13 +111,22 @@ class Supervisor:
             elif ended.si_pid == child.pid:
                 return child.wait()
             else:
-                os.waitpid(ended.si_pid, 0)
+                self._reap(*os.waitpid(ended.si_pid, 0))
+
+    def _reap(self, pid: int, status: int) -> None:
+        """An engine without its weights need not be waited for."""
+        if self._fetching and pid == self._fetching.pid:
+            self._fetching.ended(status)
+            if self._fetching.error:
+                self._kill_group()
 
     def _judge(self, code: int) -> int:
         shell_code = code if code >= 0 else 128 - code
         if self._asked_to_stop:
             log.info("the engine stopped with code %d", shell_code)
             return shell_code
+        if self._fetching and not self._ready.is_set() and (error := self._fetching.error):
+            raise error
         when = "after it was ready" if self._ready.is_set() else "before it was ready"
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         cause, hint = likely_cause(self._tail)
@@ -175,6 +192,8 @@ class Supervisor:
                 self._tail.append(line.decode(errors="replace"))
                 if _READY in line:
                     self._ready.set()
+                    if self._fetching:
+                        self._fetching.give_up()
                 elif not self._ready.is_set() and any(text in line for text in _FATAL):
                     self._end_later()
         if rest:

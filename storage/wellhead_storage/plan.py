@@ -17,9 +17,10 @@ from wellhead_storage.errors import UnreadablePlan
 from wellhead_storage.files import publish_bytes
 from wellhead_storage.inventory import Layout
 from wellhead_storage.paths import FOLDER
+from wellhead_storage.settings import Loader
 
 PLAN_NAME = "plan.json"
-VERSION = "1.1"
+VERSION = "1.2"
 
 
 class _Part(BaseModel):
@@ -78,7 +79,11 @@ class Plan(_Part):
     resolved: str = Field(description="in normal form")
     mode: Literal["stream", "download", "local"]
     reasons: tuple[str, ...] = Field(min_length=1)
-    loader: Literal["auto", "runai_streamer"] = "auto"
+    loader: Loader = Field(
+        default="auto",
+        description="overlap: fetched into shared memory while vLLM starts; runai_streamer: by vLLM itself, later; "
+        "auto: overlap where the engine's container allows it",
+    )
     weights: Weights
     connection: Connection | None = Field(default=None, description="non-secret facts for reaching the store (stream)")
     credentials: CredentialsTravel

@@ -21,6 +21,7 @@ SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/toke
 TERMINATION_LOG = Path("/dev/termination-log")
 
 Mode = Literal["auto", "stream", "download"]
+Loader = Literal["auto", "overlap", "runai_streamer"]
 
 
 class Settings(BaseModel):
@@ -38,8 +39,8 @@ class Settings(BaseModel):
     termination_log: Path = Field(default=TERMINATION_LOG, description="file for the last sentence of a failure")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="how much to log")
     log_format: Literal["text", "json"] = Field(default="text", description="text or one JSON object per line")
-    loader: Literal["auto", "runai_streamer"] = Field(
-        default="auto", description="how the engine gets streamed weights"
+    loader: Loader = Field(
+        default="auto", description="how the engine gets streamed weights (annotation wellhead.dev/loader)"
     )
     verify: Literal["full", "size"] = Field(
         default="full", description="check downloads against the store's checksums, or their sizes only"

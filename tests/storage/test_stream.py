@@ -47,7 +47,7 @@ def test_the_volume_holds_metadata_and_shards_without_their_tensors(pod: Pod, ll
 def test_the_plan_says_what_the_engine_needs(pod: Pod, llama: Model, store: SeaweedFS) -> None:
     assert pod.init(llama.uri).exit_code == 0
     plan = pod.plan
-    assert (plan.version, plan.mode, plan.loader) == ("1.1", "stream", "auto")
+    assert (plan.version, plan.mode, plan.loader) == ("1.2", "stream", "auto")
     assert (plan.uri, plan.resolved) == (llama.uri, llama.uri)
     assert plan.reasons == ("s3:// can be streamed", "the checkpoint is complete safetensors of one layout")
     assert (plan.weights.uri, plan.weights.layout) == (llama.uri, "safetensors")

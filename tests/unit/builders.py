@@ -83,8 +83,8 @@ def shown(secret: Secret | None) -> dict[str, str | None]:
 
 
 GIB = 2**30
-CUDA = Machine(cpus=8, memory=64 * GIB, engine="cuda", engine_version="0.32.0")
-CPU = Machine(cpus=8, memory=64 * GIB, engine="cpu", engine_version="0.32.0")
+CUDA = Machine(cpus=8, memory=64 * GIB, available=64 * GIB, engine="cuda", engine_version="0.32.0")
+CPU = Machine(cpus=8, memory=64 * GIB, available=64 * GIB, engine="cpu", engine_version="0.32.0")
 
 
 def python(

@@ -146,6 +146,15 @@ def test_limits(tmp_path: Path, case: str) -> None:
     assert (found.memory, found.cpus) == (memory * GIB, cpus)
 
 
+@pytest.mark.parametrize(("free", "limit", "available"), [(30, "max", 30), (30, str(8 * GIB), 8), (5, str(8 * GIB), 5)])
+def test_what_is_available_is_what_nobody_holds_within_the_limit(
+    tmp_path: Path, free: int, limit: str, available: int
+) -> None:
+    machine(tmp_path, V2, {"memory.max": limit})
+    (tmp_path / "proc/meminfo").write_text(f"MemTotal: {64 * GIB // 1024} kB\nMemAvailable: {free * GIB // 1024} kB\n")
+    assert inspect_machine(tmp_path).available == available * GIB
+
+
 def test_affinity_counts_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7})
     assert machine(tmp_path, V2, {"cpu.max": "400000 100000"}).cpus == 2
@@ -199,5 +208,5 @@ def test_the_installed_engine(
     ],
 )
 def test_cores_that_the_loading_process_can_use(engine: str, environment: dict[str, str], cores: int) -> None:
-    found = Machine(cpus=8, memory=GIB, engine="cuda" if engine == "cuda" else "cpu", engine_version="")
+    found = Machine(cpus=8, memory=GIB, available=GIB, engine="cuda" if engine == "cuda" else "cpu", engine_version="")
     assert found.loading_cores(environment) == cores

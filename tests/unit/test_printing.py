@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import CUDA, downloaded_plan, make_credentials, make_plan
 from wellhead_runtime.arguments import parse_arguments
-from wellhead_runtime.launch import Launch, engine_launch, plan_launch
+from wellhead_runtime.launch import Launch, engine_launch, plain_launch, plan_launch
 from wellhead_runtime.printing import plain_command
 
 
@@ -20,7 +20,7 @@ def words(text: str) -> list[str]:
 
 
 def test_a_streamed_model_is_named_by_its_uri_and_served_under_its_own_name() -> None:
-    launch = plan_launch(make_plan(), parse_arguments(["--port=8080"]), "/mnt/models", CUDA, {})
+    launch = plain_launch(make_plan(), parse_arguments(["--port=8080"]), "/mnt/models", CUDA, {})
     found = words(plain_command(launch, "/mnt/models"))
     command = found[found.index("vllm") :]
     assert command == [
@@ -50,7 +50,7 @@ def test_a_model_from_a_config_file() -> None:
 
 
 def test_one_variable_a_line() -> None:
-    launch = plan_launch(make_plan(), parse_arguments([]), "/mnt/models", CUDA, {}, make_credentials(region="eu"))
+    launch = plain_launch(make_plan(), parse_arguments([]), "/mnt/models", CUDA, {}, make_credentials(region="eu"))
     lines = plain_command(launch).splitlines()
     assert all(line.endswith(" \\") for line in lines[:-1])
     assert [line.partition("=")[0] for line in lines[:-1]] == sorted(launch.variables)

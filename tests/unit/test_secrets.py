@@ -19,7 +19,7 @@ from tests.unit.builders import CUDA, make_credentials, make_plan, make_secret, 
 from tests.unit.memory_store import MemoryStore, of_folder
 from wellhead_runtime.arguments import parse_arguments
 from wellhead_runtime.engine_credentials import engine_credentials
-from wellhead_runtime.launch import plan_launch
+from wellhead_runtime.launch import plain_launch
 from wellhead_runtime.printing import plain_command
 from wellhead_runtime.serve import serve
 from wellhead_storage import source
@@ -112,7 +112,7 @@ def test_a_password_in_a_uri_is_not_repeated(scheme: str, secret: str) -> None:
 @given(SECRETS, SECRETS, SECRETS)
 def test_a_launch_hides_its_environment_and_prints_references(key_id: str, key: str, token: str) -> None:
     credentials = make_credentials(secret=make_secret(key_id, key, token), endpoint_url="http://minio:9000")
-    launch = plan_launch(make_plan(), parse_arguments([]), "/mnt/models", CUDA, {}, credentials)
+    launch = plain_launch(make_plan(), parse_arguments([]), "/mnt/models", CUDA, {}, credentials)
     assert launch.variables["AWS_SECRET_ACCESS_KEY"] == key, "the engine itself gets it"
     command = plain_command(launch, "llama")
     for secret in (key_id, key, token):

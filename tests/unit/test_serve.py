@@ -10,6 +10,7 @@ import pytest
 from tests.unit.builders import command_of, downloaded_plan, make_plan, make_secret
 from wellhead_runtime import engine
 from wellhead_runtime import serve as module
+from wellhead_runtime.overlap.fetching import Fetching
 from wellhead_runtime.serve import serve
 from wellhead_storage.credentials.seal import seal
 from wellhead_storage.errors import ArgumentConflict, HandoffFailed, ObjectNotFound, UnreadablePlan
@@ -29,7 +30,9 @@ class Started:
     def __init__(self) -> None:
         self.command, self.environment, self.prepared = [], {}, []
 
-    def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> Started:
+    def __call__(
+        self, command: Sequence[str], environment: Mapping[str, str], fetching: Fetching | None = None
+    ) -> Started:
         self.command, self.environment = list(command), dict(environment)
         return self
 
@@ -229,5 +232,7 @@ def test_the_choice_is_logged_with_its_reason(
     started: Started, folder: Path, streamed: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve([str(folder)], streamed)
-    assert "weights: split (the plan says stream: s3:// can be streamed)" in capsys.readouterr().err
+    log = capsys.readouterr().err
+    assert "weights: split (not while vLLM starts: no vLLM is installed here; " in log
+    assert "; the plan says stream: s3:// can be streamed)" in log
     assert started.command

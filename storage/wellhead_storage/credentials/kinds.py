@@ -20,3 +20,14 @@ SECRET_VARIABLES = (*s3.SECRET_VARIABLES, *azure.SECRET_VARIABLES)
 
 SECRET_KINDS: dict[str, type[Secret]] = {"s3": S3Secret, "gs": GcsSecret, "az": AzureSecret}
 """By the connection's kind."""
+
+
+def join(connection: Connection, secret: Secret | None) -> Credentials:
+    """A connection and a secret of its kind."""
+    kinds: dict[str, type[Credentials]] = {"s3": S3Credentials, "gs": GcsCredentials, "az": AzureCredentials}
+    return kinds[connection.kind].model_validate({"connection": connection, "secret": secret})
+
+
+def in_the_clear(secret: Secret) -> dict[str, str]:
+    """The values themselves, for a place that is as safe as they demand."""
+    return {name: value.get_secret_value() for name, value in secret if value is not None}

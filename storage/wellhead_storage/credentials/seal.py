@@ -13,7 +13,7 @@ import json
 import os
 from pathlib import Path
 
-from wellhead_storage.credentials.kinds import SECRET_KINDS, Secret
+from wellhead_storage.credentials.kinds import SECRET_KINDS, Secret, in_the_clear
 from wellhead_storage.errors import HandoffFailed
 
 SEALED_NAME = "credentials.sealed"
@@ -43,8 +43,7 @@ def seal(secret: Secret, token: bytes, weights_uri: str) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     salt, nonce = os.urandom(16), os.urandom(12)
-    clear = {name: value.get_secret_value() for name, value in secret if value is not None}
-    box = AESGCM(_key(token, salt)).encrypt(nonce, json.dumps(clear).encode(), _bound_to(weights_uri))
+    box = AESGCM(_key(token, salt)).encrypt(nonce, json.dumps(in_the_clear(secret)).encode(), _bound_to(weights_uri))
     envelope = {"version": _VERSION, "salt": _text(salt), "nonce": _text(nonce), "box": _text(box)}
     return json.dumps(envelope).encode()
 

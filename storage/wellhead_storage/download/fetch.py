@@ -10,6 +10,7 @@ from functools import partial
 
 from wellhead_storage.download.parts import Part
 from wellhead_storage.download.patience import Patience
+from wellhead_storage.download.persistence import keep_on
 from wellhead_storage.download.staging import Staging
 from wellhead_storage.download.transfer import Transfer
 from wellhead_storage.download.verify import matches
@@ -18,7 +19,6 @@ from wellhead_storage.download.writing import PartWriter
 from wellhead_storage.errors import IntegrityError, ObjectNotFound, StoreUnavailable
 from wellhead_storage.files import disk_errors, in_gib, require_space
 from wellhead_storage.logs import log
-from wellhead_storage.retrying import attempts
 from wellhead_storage.stores.brought import BroughtFolder
 from wellhead_storage.stores.interface import Store, StoredObject
 
@@ -126,29 +126,10 @@ class _Fetch:
     def _receive(self, part: Part) -> None:
         window = self._transfer.window
         with disk_errors(self._staging.destination, self._left), self._staging.writer(part, window) as writer:
-            self._persist(part, writer)
+            stream = partial(self._stream, part, writer)
+            keep_on(stream, lambda: writer.position, self._transfer.settings, self._transfer.pace.clock)
             if not part.item.sized:
                 writer.truncate()
-
-    def _persist(self, part: Part, writer: PartWriter) -> None:
-        """Go on from where a stream broke off; only failures without any progress are counted against us."""
-        patience = Patience(self._transfer.settings.retry_timeout, self._transfer.pace.clock)
-        whole = False
-        while not whole:
-            before = writer.position
-            patience.begin()
-            try:
-                for attempt in attempts(
-                    self._transfer.settings,
-                    lambda error: patience.lasts(error, progress=writer.position > before),  # noqa: B023
-                    timed=False,
-                ):
-                    with attempt:
-                        self._stream(part, writer, patience)
-                        whole = True
-            except StoreUnavailable:
-                if writer.position <= before:
-                    raise
 
     def _stream(self, part: Part, writer: PartWriter, patience: Patience) -> None:
         if not part.item.ranged:

@@ -42,10 +42,10 @@ def meters(settings: Settings) -> MakeMeter:
     """The kind of meter that fits where stderr goes."""
     if settings.log_format == "text" and sys.stderr.isatty():
         return _Bars()
-    return _Lines
+    return Lines
 
 
-class _Lines:
+class Lines:
     """A log line every few seconds, with the figures as fields of their own in JSON."""
 
     every = _LINE_EVERY
@@ -55,6 +55,7 @@ class _Lines:
         self._begin = time.monotonic()
 
     def show(self, done: int, total: int | None = None) -> None:
+        """Write the line."""
         self._total = self._total if total is None else total
         seconds = time.monotonic() - self._begin
         speed = (done - self._already) / seconds if seconds else 0.0

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wellhead_storage.credentials.azure import azure_credentials
+from wellhead_storage.credentials.gcs import GcsCredentials, gcs_credentials
+from wellhead_storage.credentials.s3 import S3Credentials, s3_credentials
 from wellhead_storage.errors import InvalidUri
 from wellhead_storage.settings import Settings
 from wellhead_storage.stores.interface import Store
@@ -40,25 +43,13 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
     """
     settings = settings or Settings()
     if uri.kind == "s3":
-        from wellhead_storage.credentials.s3 import s3_credentials
-        from wellhead_storage.stores.s3 import open_s3
-
-        credentials = s3_credentials(environment, uri.parameters)
-        return Opened(open_s3(uri, credentials, settings, environment), credentials)
+        return open_with(uri, s3_credentials(environment, uri.parameters), environment, settings)
     if uri.kind == "gs":
-        from wellhead_storage.credentials.gcs import gcs_credentials
-        from wellhead_storage.stores.gcs import open_gcs
-
         refuse_endpoint(uri)
-        folder, credentials_used = open_gcs(uri, gcs_credentials(environment), settings)
-        return Opened(folder, credentials_used, folder.obstacles)
+        return open_with(uri, gcs_credentials(environment), environment, settings)
     if uri.kind == "az":
-        from wellhead_storage.credentials.azure import azure_credentials
-        from wellhead_storage.stores.azure import open_azure
-
         refuse_endpoint(uri)
-        found = azure_credentials(environment, uri.account, uri.suffix)
-        return Opened(*open_azure(uri, found, settings, environment))
+        return open_with(uri, azure_credentials(environment, uri.account, uri.suffix), environment, settings)
     if uri.kind == "hf":
         from wellhead_storage.stores.hugging_face import open_hugging_face
 
@@ -79,6 +70,26 @@ def open_store(uri: StorageUri, environment: Mapping[str, str], settings: Settin
     raise InvalidUri(
         f"{uri.location} is no folder of a store by itself.", "Give it to `wellhead init`, which resolves it first."
     )
+
+
+def open_with(uri: StorageUri, credentials: Credentials, environment: Mapping[str, str], settings: Settings) -> Opened:
+    """Open a streamable store with these credentials; `environment` tells of the cloud's identity, where that signs.
+
+    Raises:
+        InvalidConfiguration, AccessDenied: the credentials are unusable or missing.
+    """
+    if isinstance(credentials, S3Credentials):
+        from wellhead_storage.stores.s3 import open_s3
+
+        return Opened(open_s3(uri, credentials, settings, environment), credentials)
+    if isinstance(credentials, GcsCredentials):
+        from wellhead_storage.stores.gcs import open_gcs
+
+        folder, used = open_gcs(uri, credentials, settings)
+        return Opened(folder, used, folder.obstacles)
+    from wellhead_storage.stores.azure import open_azure
+
+    return Opened(*open_azure(uri, credentials, settings, environment))
 
 
 def refuse_endpoint(uri: StorageUri) -> None:

@@ -1,0 +1,1 @@
+"""The weights arrive in shared memory while vLLM starts: `docs/overlap.md`."""
