@@ -20,11 +20,12 @@ from tests.unit.builders import (
     make_secret,
 )
 from wellhead_runtime.arguments import EXTRA_CONFIG, parse_arguments
-from wellhead_runtime.launch import Launch, engine_launch, plan_launch
+from wellhead_runtime.launch import STREAMER, Launch, engine_launch, plain_launch, plan_launch
 from wellhead_runtime.machine import Machine
 from wellhead_storage.credentials.s3 import S3Credentials
 from wellhead_storage.errors import ArgumentConflict, InvalidConfiguration
 from wellhead_storage.plan import Plan
+from wellhead_storage.settings import Loader
 
 MODEL = "/mnt/models"
 
@@ -99,6 +100,93 @@ def test_a_load_format_that_contradicts_the_plan(load_format: str) -> None:
     assert "s3://models/llama" in caught.value.problem
     assert "wellhead.dev/mode: download" in caught.value.hint
     assert caught.value.exit_code == 18
+
+
+# While the engine starts, or by the streamer ---------------------------------------------------------------------
+
+FREE, SMALL = CUDA, replace(CUDA, available=GIB)
+# loader of the plan, of the container, arguments, machine → strategy and words of the reason
+LOADERS: dict[str, tuple[Loader, Loader, list[str], Machine, str, str]] = {
+    "nothing speaks against it": ("auto", "auto", [], FREE, "overlap", "nothing speaks against it"),
+    "something does": ("auto", "auto", ["--headless"], FREE, "split", "--headless has no server"),
+    "there is no room": ("auto", "auto", [], SMALL, "split", "are available"),
+    "asked for": ("overlap", "auto", [], FREE, "overlap", "it was asked for"),
+    "asked for in the container": ("auto", "overlap", [], FREE, "overlap", "it was asked for"),
+    "asked for by the format": ("auto", "auto", ["--load-format=wellhead"], FREE, "overlap", "it was asked for"),
+    "the streamer was": ("runai_streamer", "overlap", [], FREE, "split", "the streamer was asked for"),
+    "the streamer was, in the container": ("auto", "runai_streamer", [], FREE, "split", "the streamer was asked for"),
+    "the service before the container": ("overlap", "runai_streamer", [], FREE, "overlap", "it was asked for"),
+    "the user's own streamer": (
+        "auto",
+        "auto",
+        ["--load-format", STREAMER],
+        FREE,
+        "split",
+        f"--load-format {STREAMER}",
+    ),
+    "the user's own streamer, again": (
+        "overlap",
+        "auto",
+        ["--load-format", STREAMER],
+        FREE,
+        "split",
+        "asks for the str",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOADERS)
+def test_how_streamed_weights_arrive(case: str) -> None:
+    of_plan, of_container, argv, machine, strategy, words = LOADERS[case]
+    plan = make_plan(loader=of_plan)
+    found = plan_launch(plan, parse_arguments([MODEL, *argv]), MODEL, machine, {}, loader=of_container)
+    assert found.strategy == strategy
+    assert words in found.loading
+    assert found.loading in found.reason
+    assert command_of(found.options, "--load-format") == ("wellhead" if strategy == "overlap" else STREAMER)
+
+
+def test_an_engine_whose_weights_arrive_needs_no_store() -> None:
+    found = launch("--port=1", plan=make_plan(), credentials=make_credentials(secret=make_secret("AK", "sk")))
+    assert (found.strategy, found.model, found.weights) == ("overlap", MODEL, None)
+    assert found.options == ("--load-format", "wellhead", "--shutdown-timeout", "25", "--port=1")
+    assert found.variables == {}
+
+
+def test_what_the_container_lacks_counts_too() -> None:
+    found = plan_launch(make_plan(), parse_arguments([MODEL]), MODEL, CUDA, {}, missing=["no memory here"])
+    assert (found.strategy, found.loading) == ("split", "no memory here")
+
+
+@pytest.mark.parametrize("argv", [["--load-format=wellhead"], []], ids=["format", "loader"])
+def test_a_demand_that_cannot_be_met_is_an_error(argv: list[str]) -> None:
+    plan = make_plan(loader="auto" if argv else "overlap")
+    with pytest.raises(InvalidConfiguration) as caught:
+        launch(*argv, "--headless", plan=plan, machine=SMALL)
+    assert "(loader overlap): --headless has" in caught.value.problem
+    assert "; weights in shared memory" in caught.value.problem
+    assert "runai_streamer" in caught.value.hint
+
+
+@pytest.mark.parametrize(("named", "given"), [("", "wellhead"), ("mine", "mine,wellhead"), (None, None)])
+def test_a_list_of_plug_ins_gets_ours(named: str | None, given: str | None) -> None:
+    environment = {} if named is None else {"VLLM_PLUGINS": named}
+    assert launch(plan=make_plan(), environment=environment).variables.get("VLLM_PLUGINS") == given
+
+
+@pytest.mark.parametrize("plan", [DOWNLOADED, None])
+def test_weights_in_the_folder_do_not_arrive(plan: Plan | None) -> None:
+    with pytest.raises(ArgumentConflict, match="--load-format wellhead is for streamed weights"):
+        launch("--load-format=wellhead", plan=plan)
+    wished = plan and plan.model_copy(update={"loader": "overlap"})
+    assert launch(plan=wished).strategy == "directory"
+
+
+@pytest.mark.parametrize("argv", [[], ["--load-format=wellhead"]])
+def test_the_plain_command_streams(argv: list[str]) -> None:
+    plain = plain_launch(make_plan(loader="overlap"), parse_arguments([MODEL, *argv]), MODEL, CUDA, {})
+    assert (plain.strategy, plain.weights) == ("split", "s3://models/llama")
+    assert command_of(plain.options, "--load-format") == STREAMER
 
 
 # The user's options ----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ ALL = {
     "WELLHEAD_TERMINATION_LOG": ("/run/end", "termination_log", Path("/run/end")),
     "WELLHEAD_LOG_LEVEL": ("debug", "log_level", "debug"),
     "WELLHEAD_LOG_FORMAT": ("json", "log_format", "json"),
-    "WELLHEAD_LOADER": ("runai_streamer", "loader", "runai_streamer"),
+    "WELLHEAD_LOADER": ("overlap", "loader", "overlap"),
     "WELLHEAD_VERIFY": ("size", "verify", "size"),
     "WELLHEAD_MANIFEST": ("always", "manifest", "always"),
     "WELLHEAD_MIRROR": ("s3://models/hub", "mirror", "s3://models/hub"),
