@@ -64,7 +64,7 @@ class Fetching:
         except OSError as error:
             self._release()
             raise InvalidConfiguration(
-                f"Shared memory for the weights cannot be had: {error.strerror}.",
+                f"The weights cannot be fetched into shared memory: {error.strerror}.",
                 "Set wellhead.dev/loader: runai_streamer.",
             ) from error
 
