@@ -57,9 +57,9 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-def prepare(pod: Path, uri: str, secret: dict[str, str], mode: str) -> Prepared:
+def prepare(pod: Path, uri: str, secret: dict[str, str], mode: str, loader: str = "") -> Prepared:
     """Run the init container: KServe's variables and nothing else."""
-    environment = free_environment(pod, WELLHEAD_ENGINE="vllm", WELLHEAD_MODE=mode) | secret
+    environment = free_environment(pod, WELLHEAD_ENGINE="vllm", WELLHEAD_MODE=mode, WELLHEAD_LOADER=loader) | secret
     done = subprocess.run(
         wellhead("init", uri, str(pod / "models")),
         env=environment,

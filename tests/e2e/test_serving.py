@@ -14,32 +14,13 @@ import pytest
 
 from tests.e2e.conftest import PREFIX, URI, prepare
 from tests.e2e.engine import SETTINGS, Engine, free_environment, running, wellhead
-from tests.support.counting_proxy import CountingProxy, Request, counting_proxy
+from tests.e2e.observed import gets, gone, same_as_every_other_way
+from tests.support.counting_proxy import counting_proxy
 from tests.support.seaweedfs import SeaweedFS
 
+STREAMER = "runai_streamer"  # the other way is in test_overlap.py
+
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
-
-# The first way of loading that runs becomes the reference for all others, so that tests may run in any order.
-REFERENCE: list[list[list[float]]] = []
-
-
-def same_as_every_other_way(probabilities: list[list[float]]) -> bool:
-    assert all(len(tokens) == 8 for tokens in probabilities)
-    REFERENCE.append(probabilities)
-    return probabilities == REFERENCE[0]
-
-
-def gone(members: list[int]) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not any(Path(f"/proc/{pid}").exists() for pid in members):
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def gets(proxy: CountingProxy, suffix: str) -> list[Request]:
-    return [request for request in proxy.requests if request.method == "GET" and request.path.endswith(suffix)]
 
 
 def test_weights_stream_from_the_bucket_into_the_engine_and_nowhere_else(
@@ -47,7 +28,7 @@ def test_weights_stream_from_the_bucket_into_the_engine_and_nowhere_else(
 ) -> None:
     shards = sorted(checkpoint.glob("*.safetensors"))
     with counting_proxy(store.endpoint_url) as proxy:
-        prepared = prepare(pod, URI, store.environment(proxy.endpoint_url), "stream")
+        prepared = prepare(pod, URI, store.environment(proxy.endpoint_url), "stream", STREAMER)
         assert prepared.code == 0, prepared.output
         by_initializer = proxy.requests
         headers = sum(path.stat().st_size for path in prepared.folder.glob("*.safetensors"))
@@ -132,7 +113,7 @@ def test_one_container_serves_a_uri_through_the_vllm_command_line(pod: Path, por
     with running(command, free_environment(pod) | store.environment(), pod, port) as engine:
         engine.wait_until_ready()
         assert same_as_every_other_way(engine.log_probabilities("publishers/team-a/models/llama"))
-        assert "Runai Model Streamer" in engine.output
+        assert "weights: overlap (they arrive while vLLM starts: nothing speaks against it" in engine.output
         assert store.environment()["AWS_SECRET_ACCESS_KEY"] not in engine.output
 
 
@@ -156,7 +137,7 @@ def test_a_checkpoint_with_a_missing_shard_never_reaches_the_engine(
 
 def test_sigterm_while_loading_ends_everything_at_once(pod: Path, port: int, store: SeaweedFS) -> None:
     with counting_proxy(store.endpoint_url, per_connection_rate=256 * 1024) as proxy:
-        prepared = prepare(pod, URI, store.environment(proxy.endpoint_url), "stream")
+        prepared = prepare(pod, URI, store.environment(proxy.endpoint_url), "stream", STREAMER)
         assert prepared.code == 0, prepared.output
         proxy.clear()
         command = wellhead(
@@ -177,7 +158,7 @@ def test_sigterm_while_loading_ends_everything_at_once(pod: Path, port: int, sto
 
 
 def test_an_engine_that_dies_before_it_is_ready_says_why(pod: Path, port: int, store: SeaweedFS) -> None:
-    prepared = prepare(pod, URI, store.environment(), "stream")
+    prepared = prepare(pod, URI, store.environment(), "stream", STREAMER)
     assert prepared.code == 0, prepared.output
     # The container's own credentials win over the sealed ones, and these are wrong.
     wrong = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
