@@ -64,6 +64,11 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "Its own lines above name the request; check endpoint, addressing style and credentials.",
     ),
     (
+        r"ArrivalError: (?P<detail>[^\n]+?)\.?(?:\n|$)",
+        "the weights did not arrive",
+        "Its log above has the details; wellhead.dev/loader: runai_streamer is the other way.",
+    ),
+    (
         r"CUDA out of memory|torch\.OutOfMemoryError|OutOfMemoryError: CUDA",
         "CUDA out of memory",
         "Use more or larger GPUs (--tensor-parallel-size), a quantised model, or less --gpu-memory-utilization.",

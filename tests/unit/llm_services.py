@@ -47,3 +47,7 @@ def main(pod: Manifest) -> Manifest:
 
 def mode(pod: Manifest) -> object:
     return recorded.environment(recorded.initializer(pod))["WELLHEAD_MODE"]
+
+
+def loader(pod: Manifest) -> object:
+    return recorded.environment(recorded.initializer(pod))["WELLHEAD_LOADER"]

@@ -25,6 +25,11 @@ BANNERS = (
 )
 
 CAUSES: dict[str, tuple[str, str]] = {
+    # Weights that arrive
+    "no arrival": (
+        "wellhead_runtime.overlap.arrivals.ArrivalError: The weights have stopped arriving: nothing for 190 s.",
+        "the weights did not arrive: The weights have stopped arriving: nothing for 190 s",
+    ),
     # The streamer
     "403": (f"[2026] ERROR http_status=403\n{FILE_ACCESS}", "the store refused the streamer's requests (403)"),
     "404": (f"http_status=404 retryable=0\n{FILE_ACCESS}", "an object vanished"),

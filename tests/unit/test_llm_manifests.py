@@ -18,6 +18,7 @@ from tests.unit.llm_services import (
     PARALLEL,
     SAMPLES,
     SHAPES,
+    loader,
     main,
     mode,
     pods_of,
@@ -111,6 +112,15 @@ def test_one_annotation_states_the_mode_for_every_pod(shape: str, suffix: str) -
     assert {mode(pod) for pod in pods_of(in_spec)} == {"download"}
     both = {**in_spec, "metadata": on_object["metadata"]}
     assert {mode(pod) for pod in pods_of(both)} == {"download"}, "the one nearer to the pods"
+
+
+@pytest.mark.parametrize(("shape", "suffix"), EVERY_POD)
+def test_another_one_says_how_streamed_weights_arrive(shape: str, suffix: str) -> None:
+    on_object = recorded.annotated(service(shape, suffix), **{"wellhead.dev__loader": "overlap"})
+    in_spec = service(shape, suffix, annotations={"wellhead.dev/loader": "runai_streamer"})
+    assert {loader(pod) for pod in pods_of(on_object)} == {"overlap"}
+    assert {loader(pod) for pod in pods_of(in_spec)} == {"runai_streamer"}
+    assert {loader(pod) for pod in pods_of(service(shape, suffix))} == {""}
 
 
 def test_without_an_annotation_wellhead_decides() -> None:

@@ -135,8 +135,8 @@ def test_the_one_for_local_caches_lists_what_can_be_downloaded() -> None:
 
 def test_the_storage_container_learns_of_the_service_through_annotations() -> None:
     variables = {variable["name"]: variable for variable in storage_container()["container"]["env"]}
-    assert variables.keys() == {"WELLHEAD_MODE", "WELLHEAD_ENGINE", "WELLHEAD_LOG_FORMAT"}
-    for name, annotation in {"WELLHEAD_MODE": "mode", "WELLHEAD_ENGINE": "engine"}.items():
+    assert variables.keys() == {"WELLHEAD_MODE", "WELLHEAD_LOADER", "WELLHEAD_ENGINE", "WELLHEAD_LOG_FORMAT"}
+    for name, annotation in {"WELLHEAD_MODE": "mode", "WELLHEAD_LOADER": "loader", "WELLHEAD_ENGINE": "engine"}.items():
         path = variables[name]["valueFrom"]["fieldRef"]["fieldPath"]
         assert path == f"metadata.annotations['wellhead.dev/{annotation}']"
 

@@ -49,6 +49,8 @@ def test_nothing_speaks_against_it(argv: list[str]) -> None:
         (["--enable-sleep-mode"], "want the weights a second time"),
         (["--enable_elastic_ep"], "want the weights a second time"),
         (["--safetensors-load-strategy", "eager"], "vLLM's own reading of files"),
+        (["--nnodes=2", "--node-rank=0"], "--nnodes says that the service spans nodes"),
+        (["--data-parallel-address=10.0.0.1"], "spans nodes"),
         (["-pp", "2"], "2 pipeline stages"),
         (["--pipeline_parallel_size=4"], "4 pipeline stages"),
         (["--distributed-executor-backend", "ray"], "backend ray starts workers"),

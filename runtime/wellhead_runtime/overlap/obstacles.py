@@ -23,6 +23,17 @@ _OPTIONS = {
     "--enable-elastic-ep": "--enable-elastic-ep may want the weights a second time",
     "--safetensors-load-strategy": "--safetensors-load-strategy is for vLLM's own reading of files",
 }
+# Of services on several nodes. Ranks that stream share the work through collectives, so if one node's loaded in another
+# way, the others would wait for them for ever; and workers without a server cannot overlap.
+_SEVERAL_NODES = (
+    "--nnodes",
+    "--node-rank",
+    "--data-parallel-address",
+    "--data-parallel-start-rank",
+    "--data-parallel-rank",
+    "--data-parallel-hybrid-lb",
+    "--data-parallel-external-lb",
+)
 _EXECUTORS = {None, "mp", "uni"}  # others start workers elsewhere, where this container's memory is not
 
 
@@ -55,6 +66,8 @@ def _of_arguments(arguments: EngineArguments) -> Iterator[str]:
     for option, reason in _OPTIONS.items():
         if arguments.has(option):
             yield reason
+    if spread := [option for option in _SEVERAL_NODES if arguments.has(option)]:
+        yield f"{spread[0]} says that the service spans nodes, which have to load in one way, and not all can"
     stages = arguments.value("--pipeline-parallel-size") or "1"
     if stages != "1":
         yield f"with {stages} pipeline stages each would fetch the layers of all"
