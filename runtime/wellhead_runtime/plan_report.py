@@ -180,6 +180,8 @@ def _memory(report: PlanReport) -> str:
     text = f"{in_gib(report.weight_memory_bytes)} for the weights, on all accelerators together (or in memory on CPU)"
     if report.buffer_bytes:
         text += f"; a streaming buffer of at least {in_gib(report.buffer_bytes)} in host memory"
+    if report.loader == "overlap":
+        text += "; as much in host memory until the engine is ready"
     return text
 
 
