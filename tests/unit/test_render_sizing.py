@@ -50,7 +50,7 @@ def test_the_limit_leaves_room_and_the_cpu_has_none() -> None:
 def test_the_limit_holds_what_the_streamer_gets_within_it(gib: float, largest: float, gpus: int) -> None:
     found = sizes(load(gib, largest=largest), gpus)
     limit = int(found.limits["memory"].removesuffix("Gi")) * GIB
-    machine = Machine(cpus=64, memory=limit, engine="cuda", engine_version="")
+    machine = Machine(cpus=64, memory=limit, available=limit, engine="cuda", engine_version="")
     variables = streamer_environment(weights(gib, largest), machine, gpus, {}, distributed=True)
     assert int(variables["RUNAI_STREAMER_MEMORY_LIMIT"]) < memory(found) * GIB / 2
 

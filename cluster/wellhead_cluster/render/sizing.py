@@ -161,7 +161,7 @@ def _buffer(load: Load, arguments: EngineArguments) -> int:
     asked = arguments.extra_config.get("memory_limit")
     if isinstance(asked, int):
         return load.weight_bytes if asked < 0 else max(asked, load.weights.largest_tensor_bytes)
-    large = Machine(cpus=1, memory=sys.maxsize, engine="cuda", engine_version="")
+    large = Machine(cpus=1, memory=sys.maxsize, available=sys.maxsize, engine="cuda", engine_version="")
     variables = streamer_environment(load.weights, large, 1, {}, distributed=False)
     return int(variables["RUNAI_STREAMER_MEMORY_LIMIT"])
 

@@ -9,13 +9,13 @@ from wellhead_cluster.doctor.findings import Finding, error, ok, warning
 from wellhead_cluster.doctor.pods import Pod
 from wellhead_cluster.doctor.situation import Situation
 from wellhead_runtime.arguments import EngineArguments, is_uri
-from wellhead_runtime.launch import plan_launch
+from wellhead_runtime.launch import plain_launch
 from wellhead_runtime.machine import Machine
 from wellhead_storage.errors import ArgumentConflict
 from wellhead_storage.plan import CredentialsTravel, Fetched, Plan, Weights
 
 # Enough for any rule that is about arguments; memory has a check of its own.
-_MACHINE = Machine(cpus=8, memory=2**50, engine="cuda", engine_version="")
+_MACHINE = Machine(cpus=8, memory=2**50, available=2**50, engine="cuda", engine_version="")
 
 
 def check_arguments(situation: Situation) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def _plan(situation: Situation, pod: Pod, arguments: EngineArguments) -> Iterato
         return
     certain = bool(probed and probed.preview) or expected.demanded
     try:
-        plan_launch(plan, arguments, pod.folder, _MACHINE, {})
+        plain_launch(plan, arguments, pod.folder, _MACHINE, {})
     except ArgumentConflict as failure:
         say = error if certain else warning
         yield say(
