@@ -76,7 +76,7 @@ extraArgs has {{ $option }}, which KServe and Wellhead set for each service: lea
 {{- define "wellhead.problems.variables" -}}
 {{- $ours := dict "HOME" "" "WELLHEAD_CACHE_DIR" "" "WELLHEAD_ENGINE" "" "WELLHEAD_MODE" "mode" "VLLM_ADDITIONAL_ARGS" "extraArgs" "VLLM_CPU_KVCACHE_SPACE" "runtimes.cpu.kvCacheGiB" -}}
 {{- include "wellhead.problems.environment" (dict "where" "extraEnv" "variables" .Values.extraEnv "ours" $ours) }}
-{{- $ours := dict "WELLHEAD_ENGINE" "" "WELLHEAD_MODE" "mode" "WELLHEAD_LOG_FORMAT" "" "WELLHEAD_MANIFEST" "" -}}
+{{- $ours := dict "WELLHEAD_ENGINE" "" "WELLHEAD_MODE" "mode" "WELLHEAD_LOADER" "" "WELLHEAD_LOG_FORMAT" "" "WELLHEAD_MANIFEST" "" -}}
 {{- include "wellhead.problems.environment" (dict "where" "initializer.extraEnv" "variables" .Values.initializer.extraEnv "ours" $ours) }}
 {{- if and .Values.initializer.extraEnv .Values.components.isolated.enabled }}
 initializer.extraEnv cannot go with components.isolated: KServe before 0.20 merges variables by position, which breaks pods that get credentials. Leave it empty.

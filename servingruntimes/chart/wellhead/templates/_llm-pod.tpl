@@ -13,6 +13,8 @@ initContainers:
     value: vllm
   - name: WELLHEAD_MODE
     value: {{ include "wellhead.llmMode" .root | quote }}
+  - name: WELLHEAD_LOADER
+    value: {{ include "wellhead.llmLoader" .root | quote }}
   {{- with .root.Values.initializer.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -75,6 +77,11 @@ volumes:
 {{- define "wellhead.llmMode" -}}
 {{ "{{ or (index .Spec.Annotations `wellhead.dev/mode`) (index .ObjectMeta.Annotations `wellhead.dev/mode`)" }}
 {{- with include "wellhead.mode" . }} `{{ . }}`{{ end }} {{ "}}" }}
+{{- end }}
+
+{{/* How streamed weights arrive: the annotation of the service, or nothing, which means auto. */}}
+{{- define "wellhead.llmLoader" -}}
+{{ "{{ or (index .Spec.Annotations `wellhead.dev/loader`) (index .ObjectMeta.Annotations `wellhead.dev/loader`) }}" }}
 {{- end }}
 
 {{/* A JSON list. Arguments travel in a variable of KServe's script, because a service's own `args` would replace ours. */}}
