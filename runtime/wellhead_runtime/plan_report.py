@@ -45,10 +45,11 @@ class PlanReport(BaseModel):
     )
     buffer_bytes: int | None = Field(description="least host memory for the streamer's buffer; 0 without a streamer")
     loader: Literal["overlap", "runai_streamer", "default"] = Field(
+        default="default",
         description="how the weights reach the engine on a machine like this one: fetched while it starts, streamed by "
-        "itself, or read from the folder"
+        "itself, or read from the folder",
     )
-    loader_reason: str = Field(description="why, in words; empty where they are read from the folder")
+    loader_reason: str = Field(default="", description="why, in words; empty where they are read from the folder")
     command: str = Field(description="the plain vllm serve line for a shell; after init in mode download")
     arguments: tuple[str, ...] = Field(description="the same as a list")
     environment: dict[str, str] = Field(description="what it adds to the environment; secrets as $NAME")

@@ -69,7 +69,7 @@ def test_the_page_says_mode_reasons_figures_and_the_plain_command(llama: Model, 
 
 def test_programs_get_the_command_in_parts(llama: Model, pod: Pod) -> None:
     found = report(pod, llama.uri, "--max-model-len", "4096")
-    assert PlanReport.model_validate(found).version == "1.0"
+    assert PlanReport.model_validate(found).version == "1.1"
     assert found["arguments"][:3] == ["vllm", "serve", llama.uri]
     assert found["arguments"][-2:] == ["--max-model-len", "4096"]
     environment = found["environment"]

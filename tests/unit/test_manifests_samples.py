@@ -16,7 +16,7 @@ from wellhead_storage.uri import parse
 SERVICE = ("InferenceService", "llama")
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 HUB = {"HF_HUB_ENABLE_HF_TRANSFER", "HF_XET_HIGH_PERFORMANCE", "HF_XET_NUM_CONCURRENT_RANGE_GETS"}
-OURS = {"WELLHEAD_MODE", "WELLHEAD_ENGINE", "WELLHEAD_LOG_FORMAT"}
+OURS = {"WELLHEAD_MODE", "WELLHEAD_LOADER", "WELLHEAD_ENGINE", "WELLHEAD_LOG_FORMAT"}
 KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 S3 = KEYS | {"S3_USE_HTTPS", "S3_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}
 
@@ -121,7 +121,7 @@ def test_the_init_container_gets_its_credentials_and_nothing_else(name: str, of:
     pod = outcome(name, of).pod
     variables = recorded.environment(recorded.initializer(pod))
     assert variables.keys() == OURS | HUB | SAMPLES[name].credentials
-    for key, annotation in {"WELLHEAD_MODE": "mode", "WELLHEAD_ENGINE": "engine"}.items():
+    for key, annotation in {"WELLHEAD_MODE": "mode", "WELLHEAD_LOADER": "loader", "WELLHEAD_ENGINE": "engine"}.items():
         assert variables[key]["fieldRef"]["fieldPath"] == f"metadata.annotations['wellhead.dev/{annotation}']"
     assert pod["spec"]["serviceAccountName"] == SAMPLES[name].account
 
