@@ -109,11 +109,36 @@ def test_every_pod_streams_from_the_bucket(name: str, node: Machine, bucket: Sea
     pods = [on_free_port(pod)[0] for outcome in made for pod in outcome.pods]
     assert len(pods) == expected.pods
     for manifest in pods:
+        ask_for("runai_streamer", manifest)
         with running(manifest, cluster, node) as pod:
-            assert_streams(pod, manifest, bucket, expected)
+            told = assert_starts(pod, manifest, bucket, expected)
+        assert told["argv"][:4] == ["serve", expected.folder, *STREAMER]
+        assert told["weights"] == "s3://models/llama"
+        assert told["secret"] == hashlib.sha256(bucket.secret_access_key.encode()).hexdigest()
 
 
-def assert_streams(pod: ManifestPod, manifest: Manifest, bucket: SeaweedFS, expected: Expected) -> None:
+@pytest.mark.parametrize("name", ["s3", "llm-s3"])
+def test_weights_that_arrive_meanwhile_need_no_place_and_no_key_for_the_engine(
+    name: str, node: Machine, bucket: SeaweedFS
+) -> None:
+    """As a user that is not root, under a read-only root."""
+    cluster, made = outcomes(name, bucket)
+    (manifest,) = (on_free_port(pod)[0] for outcome in made for pod in outcome.pods)
+    ask_for("overlap", manifest)
+    with running(manifest, cluster, node) as pod:
+        told = assert_starts(pod, manifest, bucket, SAMPLES[name])
+    assert told["argv"][:4] == ["serve", "/mnt/models", "--load-format", "wellhead"]
+    assert (told["weights"], told["secret"]) == (None, None)
+
+
+def ask_for(loader: str, manifest: Manifest) -> None:
+    """What the annotation wellhead.dev/loader would say."""
+    for container in manifest["spec"]["initContainers"]:
+        others = [variable for variable in container["env"] if variable["name"] != "WELLHEAD_LOADER"]
+        container["env"] = [*others, {"name": "WELLHEAD_LOADER", "value": loader}]
+
+
+def assert_starts(pod: ManifestPod, manifest: Manifest, bucket: SeaweedFS, expected: Expected) -> dict[str, Any]:
     (initialized,) = pod.initialize()
     assert initialized.exit_code == 0, initialized.stderr
     assert initialized.message == ""
@@ -122,17 +147,14 @@ def assert_streams(pod: ManifestPod, manifest: Manifest, bucket: SeaweedFS, expe
         container.signal(signal.SIGTERM)
         outcome = pod.ended(container)
     assert outcome.exit_code == 0, outcome.stderr
-    argv = told["argv"]
-    assert argv[:4] == ["serve", expected.folder, *STREAMER]
-    assert told["weights"] == "s3://models/llama"
-    assert all(word in argv for word in expected.own)
-    assert told["secret"] == hashlib.sha256(bucket.secret_access_key.encode()).hexdigest()
+    assert all(word in told["argv"] for word in expected.own)
     assert told["user"] == 2000
     volumes = {each["mountPath"] for each in manifest["spec"]["containers"][0]["volumeMounts"]}
     assert "/mnt/models" not in told["writable"], "the model volume is read-only for the server"
     assert set(told["writable"]) <= volumes | set(expected.writable)
     for said in (initialized.stdout + initialized.stderr, outcome.stdout + outcome.stderr):
         assert bucket.secret_access_key not in said
+    return told
 
 
 def test_a_cached_model_comes_from_the_nodes_disk(node: Machine, bucket: SeaweedFS) -> None:
