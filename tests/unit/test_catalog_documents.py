@@ -6,7 +6,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wellhead_cluster.catalog.documents import Unreadable, read_document, read_documents, write_documents
@@ -63,6 +63,8 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@example("\n\x85")
+@example("a\n\u2028b")
 def test_what_is_written_is_read_again(content: object) -> None:
     assert read_document(write_documents([{"x": content}])) == {"x": content}
 

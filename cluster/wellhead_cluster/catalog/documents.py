@@ -59,8 +59,13 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(
 _Loader.add_constructor("tag:yaml.org,2002:bool", lambda loader, node: str(node.value).lower() in _TRUE)
 
 
+# YAML's other line breaks, which a reader of a block turns into the common one.
+_ODD_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+
+
 def _string(dumper: _Dumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text.rstrip("\n") else '"')
+    block = "\n" in text.rstrip("\n") and not _ODD_BREAKS.search(text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else '"')
 
 
 def _mapping(dumper: _Dumper, content: dict[str, object]) -> yaml.Node:
