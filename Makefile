@@ -69,6 +69,10 @@ chart-docs: $(VENV)/.dev ## Write the table of values into the Helm chart's READ
 chart-renders: $(VENV)/.dev ## Write what the Helm chart renders for servingruntimes/chart/renders/*.values.yaml
 	$(BIN)/python -m tests.chart renders
 
+.PHONY: reference
+reference: $(VENV)/.dev ## Write docs/reference.md from the code: commands, settings, annotations, exit codes
+	$(BIN)/python -m tests.unit.reference
+
 .PHONY: env
 env: $(VENV)/.dev ## Only create the development environment
 

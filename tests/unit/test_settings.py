@@ -78,7 +78,7 @@ def test_the_table_above_is_complete() -> None:
 
 
 def test_the_published_table_names_the_same_variables() -> None:
-    page = (REPOSITORY / "docs" / "settings.md").read_text()
+    page = (REPOSITORY / "docs" / "reference.md").read_text()
     assert sorted(re.findall(r"^\| `(WELLHEAD_\w+)` \|", page, re.MULTILINE)) == sorted(ALL)
 
 

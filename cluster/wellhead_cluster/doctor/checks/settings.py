@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from wellhead_cluster.doctor.findings import Finding, error, listed, ok, warning
-from wellhead_cluster.doctor.manifests import ENGINE, MODE, Manifest, annotations_of, labels_of, section, strings
+from wellhead_cluster.doctor.manifests import MODE, Manifest, annotations_of, labels_of, section, strings
 from wellhead_cluster.doctor.pods import Pod
 from wellhead_cluster.doctor.situation import Situation
 from wellhead_storage.errors import InvalidConfiguration
-from wellhead_storage.settings import PREFIX, Settings, read_settings, unknown_variables
+from wellhead_storage.settings import ANNOTATIONS, PREFIX, Settings, read_settings, unknown_variables
 
 _DOMAIN = "wellhead.dev/"
-_ANNOTATIONS = (MODE, ENGINE)
 _NAMES = [PREFIX + name.upper() for name in Settings.model_fields]
 # What the server reads where an init container has prepared the model; everything else is the init container's.
 _SERVERS = frozenset(
     {
         *("WELLHEAD_CACHE_DIR", "WELLHEAD_MEMORY_DIR", "WELLHEAD_SERVICE_ACCOUNT_TOKEN", "WELLHEAD_TERMINATION_LOG"),
-        *("WELLHEAD_LOG_LEVEL", "WELLHEAD_LOG_FORMAT"),
+        *("WELLHEAD_LOG_LEVEL", "WELLHEAD_LOG_FORMAT", "WELLHEAD_LOADER"),
     }
 )
 
@@ -77,13 +76,13 @@ def _of_llm(situation: Situation, stated: dict[str, str]) -> Iterator[Finding]:
 
 def _named(name: str, place: str) -> Finding | None:
     if name.startswith(_DOMAIN):
-        if name in _ANNOTATIONS:
+        if name in ANNOTATIONS:
             return None
-        near = get_close_matches(name.removeprefix(_DOMAIN), [each.removeprefix(_DOMAIN) for each in _ANNOTATIONS], 1)
+        near = get_close_matches(name.removeprefix(_DOMAIN), [each.removeprefix(_DOMAIN) for each in ANNOTATIONS], 1)
         fix = f"Did you mean {_DOMAIN}{near[0]}?" if near else f"Known is {MODE}."
         return warning(f"the annotation {name} in {place} is none of Wellhead's", "It has no effect.", fix)
     domain, _, tail = name.partition("/")
-    if "wellhead" in domain.lower() and f"{_DOMAIN}{tail}" in _ANNOTATIONS:
+    if "wellhead" in domain.lower() and f"{_DOMAIN}{tail}" in ANNOTATIONS:
         return warning(
             f"the annotation {name} in {place} is none of Wellhead's",
             "It has no effect.",
@@ -131,5 +130,5 @@ def _values(environment: dict[str, str], container: str, pod: Pod) -> Iterator[F
         yield warning(
             f"the {container} of the {pod.role} has the variable {name}, which is no setting of Wellhead's",
             "It has no effect.",
-            f"Did you mean {near[0]}?" if near else "See docs/settings.md.",
+            f"Did you mean {near[0]}?" if near else "See docs/reference.md.",
         )
