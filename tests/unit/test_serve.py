@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.unit.builders import command_of, downloaded_plan, make_plan, make_secret
+from tests.unit.builders import CUDA, command_of, downloaded_plan, make_plan, make_secret
 from wellhead_runtime import engine
 from wellhead_runtime import serve as module
 from wellhead_runtime.overlap.fetching import Fetching
@@ -229,8 +230,13 @@ def test_strangers_among_the_settings_are_named(started: Started, capsys: pytest
 
 
 def test_the_choice_is_logged_with_its_reason(
-    started: Started, folder: Path, streamed: dict[str, str], capsys: pytest.CaptureFixture[str]
+    started: Started,
+    folder: Path,
+    streamed: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "inspect_machine", lambda: replace(CUDA, engine_version=""))
     serve([str(folder)], streamed)
     log = capsys.readouterr().err
     assert "weights: split (not while vLLM starts: no vLLM is installed here; " in log
