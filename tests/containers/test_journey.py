@@ -76,7 +76,8 @@ def test_a_sample_answers_with_weights_from_the_bucket(
         assert ended.exit_code == 0
         shown = model_status(pod.statuses, ready=True)
     assert "lastFailureInfo" not in shown
-    assert "of all files to cpu" in ended.stderr, "the streamer's own summary"
+    assert "weights: overlap" in ended.stderr, "they came while the engine started, under a read-only root"
+    assert "of shared memory given back" in ended.stderr
     assert store.secret_access_key not in ended.stdout + ended.stderr
 
 
