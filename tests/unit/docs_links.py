@@ -14,7 +14,6 @@ from tests.unit.manifests import REPOSITORY
 
 # Pages that others link to before they are there. Once they are, their entries do nothing.
 PROMISED = {
-    "docs/reference.md": "comes with the tables that are generated from the code",
     "docs/overlap.md": "comes with the loading of weights during vLLM's imports",
     "docs/cold-start.md": "comes with the measurements of starts",
 }
