@@ -35,7 +35,7 @@ class Shown(NamedTuple):
 
 
 SHOWN = (
-    Shown("picture", r"flowchart |storageUri ─▶ ", "drawn for people"),
+    Shown("picture", r"flowchart |.*─▶ ", "drawn for people"),
     Shown("modules", r"wellhead_cluster$", "tests/unit/test_architecture.py compares it with the contracts"),
     Shown("doctor's report", r"InferenceService \w+/\w+$", "tests/unit/test_doctor_command.py prints it"),
     Shown("plan's report", r"URI  ", "test_docs_blocks.py reads its labels and its command"),

@@ -20,8 +20,8 @@ from wellhead_storage.mirror.places import DESTINATION_PREFIX
 from wellhead_storage.settings import PREFIX
 
 CODE = ("storage", "runtime", "cluster")
-# Names in the code that are no variables of ours.
-KUBERNETES = {
+# Names in the code that nobody sets.
+INTERNAL = {
     "WELLHEAD_X_SERVICE_HOST": "an example of what Kubernetes adds for a Service called wellhead-x",
     "WELLHEAD_X_PORT": "the same",
 }
@@ -67,10 +67,10 @@ def test_what_stands_between_the_markers_is_replaced_and_nothing_else() -> None:
 
 def test_every_variable_in_the_code_is_there() -> None:
     named = {f"{PREFIX}{found[1]}" for text in texts(*CODE) for found in re.finditer(_NAME, text)}
-    own = {name for name in named - KUBERNETES.keys() if not f"{name}_".startswith(DESTINATION_PREFIX)}
+    own = {name for name in named - INTERNAL.keys() if not f"{name}_".startswith(DESTINATION_PREFIX)}
     assert own >= {"WELLHEAD_CACHE_DIR", "WELLHEAD_ENGINE"}, "whole names, and those put together from the prefix"
     assert {name for name in own if f"| `{name}` |" not in variables()} == set()
-    assert named >= KUBERNETES.keys(), "an exception that is none any more"
+    assert named >= INTERNAL.keys(), "an exception that is none any more"
 
 
 def test_every_annotation_in_the_code_and_the_manifests_is_there() -> None:
