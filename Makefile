@@ -61,6 +61,10 @@ schema: $(VENV)/.dev ## Write docs/*.schema.json from the models of the load pla
 	$(BIN)/python -c 'import json; from wellhead_runtime.plan_report import PlanReport; print(json.dumps(PlanReport.model_json_schema(), indent=2))' > docs/plan-report.schema.json
 	$(BIN)/python -c 'import json; from wellhead_cluster.doctor.findings import Reports; print(json.dumps(Reports.model_json_schema(), indent=2))' > docs/doctor-report.schema.json
 
+.PHONY: reference
+reference: $(VENV)/.dev ## Write the tables of variables, exit codes, annotations and commands into docs/*.md
+	$(BIN)/python -m tests.reference
+
 .PHONY: chart-docs
 chart-docs: $(VENV)/.dev ## Write the table of values into the Helm chart's README
 	$(BIN)/python -m tests.chart docs
@@ -68,10 +72,6 @@ chart-docs: $(VENV)/.dev ## Write the table of values into the Helm chart's READ
 .PHONY: chart-renders
 chart-renders: $(VENV)/.dev ## Write what the Helm chart renders for servingruntimes/chart/renders/*.values.yaml
 	$(BIN)/python -m tests.chart renders
-
-.PHONY: reference
-reference: $(VENV)/.dev ## Write docs/reference.md from the code: commands, settings, annotations, exit codes
-	$(BIN)/python -m tests.unit.reference
 
 .PHONY: env
 env: $(VENV)/.dev ## Only create the development environment

@@ -1,25 +1,19 @@
 """Every error Wellhead raises on purpose, with the exit code that goes with it.
 
-    WellheadError
-    ├── InvalidUri             10   the URI cannot be parsed, or its scheme is not served here
-    ├── ObjectNotFound         11   no such bucket, folder or object
-    ├── AccessDenied           12   the store refused the credentials
-    ├── IncompleteCheckpoint   13   a shard is missing, truncated, garbage, or lacks a tensor
-    ├── NotStreamable          14   streaming was demanded and cannot work
-    ├── InsufficientSpace      15   DEST is too small or full
-    ├── StoreUnavailable       16   network, DNS, TLS, time-out, 5xx after all retries
-    ├── IntegrityError         17   an object changed under us, or came back wrong; a key that would leave DEST
-    ├── ArgumentConflict       18   the user's vLLM arguments contradict the plan
-    ├── InvalidConfiguration   19   a setting, secret or file that Wellhead needs is unusable
-    ├── EngineFailed           20   vLLM ended by itself
-    ├── HandoffFailed          21   the sealed credentials are missing, tampered with or out of date
-    ├── UnreadablePlan         22   the load plan is damaged or of another major version
-    ├── CheckFailed           23   `wellhead doctor` found an error
-    └── Interrupted           143   SIGTERM or SIGINT
-
-The codes are part of the interface (`docs/exit-codes.md`); 1 is left for the unexpected, 2 for wrong usage of
-the command line. `str(error)` is one sentence for a person followed by what to do; it never holds a secret.
+The codes are part of the interface; the table in `docs/exit-codes.md` is made of the classes and what they say up to
+their attributes. `str(error)` is one sentence for a person followed by what to do; it never holds a secret.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OTHER_CODES: Mapping[int, str] = {
+    0: "Done, or an engine that stopped because it was asked to.",
+    1: "Unexpected; please report it.",
+    2: "Wrong usage of the command line.",
+}
+"""Codes without an error of their own."""
 
 
 class WellheadError(Exception):
@@ -42,13 +36,16 @@ class WellheadError(Exception):
 
 
 class InvalidUri(WellheadError):
-    """The URI cannot be parsed, or its scheme is not served here."""
+    """The URI cannot be parsed, carries a password or signature, or its scheme is not served here."""
 
     exit_code = 10
 
 
 class ObjectNotFound(WellheadError):
-    """No such bucket, folder or object."""
+    """No such bucket, folder or object, or an empty model folder.
+
+    `mirror`: nothing of the source is wanted, or the destination's bucket does not exist (it is never created).
+    """
 
     exit_code = 11
 
@@ -60,7 +57,10 @@ class AccessDenied(WellheadError):
 
 
 class IncompleteCheckpoint(WellheadError):
-    """A shard is missing, truncated or garbage, or lacks a tensor that the index promises."""
+    """A shard is missing, empty, truncated or garbage, or lacks a tensor that the index promises.
+
+    Also an archive that cannot be read, and a mirror that is not finished.
+    """
 
     exit_code = 13
 
@@ -72,13 +72,18 @@ class NotStreamable(WellheadError):
 
 
 class InsufficientSpace(WellheadError):
-    """The destination is too small, or became full."""
+    """The destination is too small, or became full.
+
+    `mirror`: its directory's volume (asked before the first byte), or a quota of its store.
+    """
 
     exit_code = 15
 
 
 class StoreUnavailable(WellheadError):
     """The store could not be reached, or kept failing, until the retries were used up.
+
+    Network, DNS, TLS, time-outs, 5xx.
 
     Attributes:
         lasting: nobody answers there, and waiting does not help whoever asks for the first time: a host name that does
@@ -93,7 +98,9 @@ class StoreUnavailable(WellheadError):
 
 
 class IntegrityError(WellheadError):
-    """An object changed under us, came back with the wrong size, or has a key that cannot be a file in DEST.
+    """An object changed meanwhile, or came back damaged twice.
+
+    Also a key that cannot be a file in the model's folder, and an archive with a way out of it.
 
     Attributes:
         passing: other bytes came than were asked for, which a cache may do once.
@@ -107,19 +114,26 @@ class IntegrityError(WellheadError):
 
 
 class ArgumentConflict(WellheadError):
-    """An argument for vLLM contradicts the plan."""
+    """An argument for vLLM contradicts the load plan, or no model is named."""
 
     exit_code = 18
 
 
 class InvalidConfiguration(WellheadError):
-    """A setting, secret or file that Wellhead needs is unusable."""
+    """A setting, secret or file that Wellhead needs is unusable.
+
+    Also a loader (`wellhead.dev/loader`) that is demanded and cannot work. `mirror`: its directory cannot be written by
+    this user, a `WELLHEAD_DST_*` credential is malformed, or `WELLHEAD_MIRROR` is no folder that can be written.
+    """
 
     exit_code = 19
 
 
 class EngineFailed(WellheadError):
-    """vLLM ended by itself; its own exit code is kept where it has one."""
+    """vLLM ended with code 0 without being asked to, or failed and did not exit.
+
+    Its own non-zero code is kept; 128 + n for signal n. Or the process that fetches its weights was killed.
+    """
 
     exit_code = 20
 
@@ -141,12 +155,12 @@ class UnreadablePlan(WellheadError):
 
 
 class CheckFailed(WellheadError):
-    """`wellhead doctor` found an error, or a warning where those count."""
+    """`wellhead doctor` found an error, or with `--strict` a warning."""
 
     exit_code = 23
 
 
 class Interrupted(WellheadError):
-    """SIGTERM or SIGINT arrived."""
+    """SIGTERM or SIGINT arrived before the model was ready, or its mirror complete."""
 
     exit_code = 143

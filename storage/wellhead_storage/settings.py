@@ -32,63 +32,71 @@ Loader = Literal["auto", "overlap", "runai_streamer"]
 
 
 class Settings(BaseModel):
-    """What the environment says about Wellhead itself; the field names are the variables without prefix."""
+    """What the environment says about Wellhead itself; the field names are the variables without prefix.
+
+    `docs/settings.md` is made of types (a title, where a type does not say what a value is), defaults and descriptions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
 
-    mode: Mode = Field(default="auto", description="stream, download, or decided model by model")
+    mode: Mode = Field(default="auto", description="stream or download (annotation wellhead.dev/mode)")
     engine: Literal["", "vllm"] = Field(
         default="",
-        description="the engine understands a load plan (set by our runtimes); without it everything is downloaded, "
-        "and no plan is written",
+        description="the engine understands a load plan (annotation wellhead.dev/engine, set by our runtimes). Without "
+        "it everything is downloaded and no plan is written; `runai_streamer://` needs no annotation",
     )
     handoff: Literal["sealed", "off", "shared"] = Field(
         default="sealed",
         description="hand storage credentials to the engine's container; off: it has others; shared: it is this one "
         "(set by `wellhead serve URI`)",
     )
-    service_account_token: Path = Field(default=SERVICE_ACCOUNT_TOKEN, description="token that seals them")
+    service_account_token: Path = Field(default=SERVICE_ACCOUNT_TOKEN, description="token that seals the credentials")
     termination_log: Path = Field(default=TERMINATION_LOG, description="where the sentence of a failure goes")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="how much to log; debug adds tracebacks"
+        default="info", description="how much to log; debug shows tracebacks"
     )
-    log_format: Literal["text", "json"] = Field(
-        default="text", description="lines for people, or one JSON object per line"
-    )
+    log_format: Literal["text", "json"] = Field(default="text", description="text, or one JSON object for each line")
     loader: Loader = Field(
         default="auto",
-        description="how streamed weights reach the engine: while it starts, or by the streamer; on the engine's "
-        "container the default of services that do not say",
+        description="how streamed weights reach the engine: while it starts, or by the streamer (annotation "
+        "wellhead.dev/loader); on the engine's container the default of services that do not say",
     )
     verify: Literal["full", "size"] = Field(
         default="full", description="check downloads against the store's checksums, or their sizes only"
     )
     manifest: Literal["auto", "always"] = Field(
         default="auto",
-        description="leave `.wellhead/manifest.json`, which saves the next download, to engines without a plan, too",
+        description="leave `.wellhead/manifest.json` (which saves the next download) for engines that read no plan, "
+        "too",
     )
-    mirror: str = Field(default="", description="where `hf://` models are mirrored: `s3://bucket/models`")
+    mirror: str = Field(
+        default="", title="URI", description="where `hf://` models are mirrored: `s3://bucket/models` for example"
+    )
     connections: int = Field(
         default_factory=lambda: connections_for(usable_cores()),
         ge=1,
         le=256,
-        description="most transfers at a time, of all `SRC DEST` pairs together; by default four for each core, from 8 "
-        "to 16",
+        description="most transfers at a time, of all `SRC DEST` pairs together; unset: four for each core, 8 to 16",
     )
-    connect_timeout: float = Field(default=5, gt=0, description="seconds until a connection must stand")
+    connect_timeout: float = Field(default=5, gt=0, description="until a connection must stand")
     stall_timeout: float = Field(
-        default=30, gt=0, description="seconds without a byte that end a request, which is then repeated"
+        default=30,
+        gt=0,
+        description="without a byte that end a request, which is then repeated",
     )
     request_timeout: float = Field(
-        default=300, gt=0, description="seconds that one request (64 MiB at most) may take; what it brought is kept"
+        default=300,
+        gt=0,
+        description="that one request (64 MiB at most) may take; what it brought is kept",
     )
     retry_timeout: float = Field(
-        default=60, ge=0, description="seconds of failures in a row, without a byte of progress, that end a transfer"
+        default=60,
+        ge=0,
+        description="of failures in a row, without a byte of progress, that end the call",
     )
     model_dir: Path | None = Field(
         default=None,
-        description="`wellhead serve URI`: where the model is prepared; by default a folder under the temporary "
-        "directory",
+        description="`wellhead serve URI`: where the model is prepared; unset: a folder under the temporary directory",
     )
     memory_dir: Path = Field(
         default=Path("/dev/shm"),  # noqa: S108

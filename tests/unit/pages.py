@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
+from tests.kserve import Cluster
 from tests.kserve.manifests import Manifest
-from tests.unit.manifests import MANIFESTS, REPOSITORY, rendered
+from tests.unit.llm_services import LLM
+from tests.unit.llm_services import rendered as llm_configs
+from tests.unit.manifests import MANIFESTS, REPOSITORY, bundle, rendered
+
+# A secret and a service account that pages take for granted, once the reader has made them.
+_ASSUMED = ("Secret", "ServiceAccount")
 
 
 def page(name: str) -> str:
@@ -28,5 +35,17 @@ def objects(name: str) -> list[list[Manifest]]:
 def applied(kustomization: str, folder: Path) -> list[Manifest]:
     """As in a folder of the clone."""
     manifests = "../" * (len(folder.resolve().parts) - 1) + MANIFESTS.relative_to("/").as_posix()
-    (folder / "kustomization.yaml").write_text(kustomization.replace("../servingruntimes", manifests))
+    (folder / "kustomization.yaml").write_text(re.sub("(?:\\.\\.|…)/servingruntimes", manifests, kustomization))
     return list(rendered(folder).values())
+
+
+def cluster_with(manifests: Iterable[Manifest], *installed: Manifest) -> Cluster:
+    """A cluster with Wellhead, its samples' account for S3, and those objects.
+
+    Args:
+        manifests: a page's.
+        installed: Wellhead's own, where they are not those of default/.
+    """
+    assumed = [each for (kind, _), each in bundle("samples/s3").items() if kind in _ASSUMED]
+    own = installed or (*bundle("default").values(), *llm_configs(LLM))
+    return Cluster.with_stock([*own, *assumed, *manifests])

@@ -1,162 +1,145 @@
-"""Every block of the documentation holds: fields of YAML and words of commands are known, links lead somewhere."""
+"""Nothing in the pages is made up: every block is given to what would read it, and every link leads somewhere."""
 
 from __future__ import annotations
 
+import ast
 import json
-import re
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-import yaml
 
-from tests.unit.builders import REPOSITORY
-from tests.unit.docs_blocks import Block, blocks, commands, dead, links, pages
-from tests.unit.reference import variables
-from tests.unit.schemas import Schemas
-from wellhead_cluster.cli import app
-from wellhead_runtime.arguments import parse_arguments
+from tests.unit.docs_blocks import SHOWN, Block, Kind, all_blocks, blocks_of, pages
+from tests.unit.docs_links import link_faults
+from tests.unit.docs_shell import shell_faults, unknown_names
+from tests.unit.docs_yaml import files_written, yaml_faults
+from tests.unit.manifests import REPOSITORY
 
-BLOCKS = blocks()
-IDS = [str(block) for block in BLOCKS]
-# What blocks are, besides YAML, JSON and commands: drawings, and what programs print.
-OTHERS = {"", "text", "mermaid", "sh", "console", "bash", "python"}
-NOT_YET = {"cold-start.md"}
-"""Pages that the index names before they are there."""
-# Of the option parser, which typer keeps to itself.
-REFUSALS = {"NoSuchOption", "UsageError", "BadParameter", "MissingParameter", "BadOptionUsage", "BadArgumentUsage"}
-# Credentials of a destination, and what Kubernetes makes of Services.
-OF_OTHERS = re.compile("^WELLHEAD_DST_|_SERVICE_|_PORT")
-PLACEHOLDER = re.compile(r"…|\.\.\.")
+PAGES = [pytest.param(page, id=page.relative_to(REPOSITORY).as_posix()) for page in pages()]
 
 
-@cache
-def schemas() -> Schemas:
-    return Schemas()
+def of_kind(kind: Kind) -> list[Block]:
+    return [block for block in all_blocks() if block.kind is kind]
 
 
-@cache
-def group() -> Any:
-    return typer.main.get_command(app)
+def faults_of(text: str, folder: Path, page: str = "docs/made-up.md") -> list[str]:
+    """Of a page with that text."""
+    found = []
+    for block in blocks_of(page, text):
+        if block.kind is Kind.SHELL:
+            found += shell_faults(block.text, files_written(text))
+        elif block.kind is Kind.YAML:
+            found += yaml_faults(block, folder)
+    return found
 
 
-def faults(block: Block) -> list[str]:
-    """What is wrong with a block, in words."""
-    known = variables().keys()
-    named = re.findall(r"\bWELLHEAD_[A-Z][A-Z_]*[A-Z]\b(?![*…])", block.text)
-    refused = [(words, _of_command(words, block)) for words in commands(block.text)]
-    return [
-        *_of_data(block),
-        *(f"{' '.join(words)}: {fault}" for words, fault in refused if fault),
-        *(f"{name} is no setting" for name in named if name not in known and not OF_OTHERS.search(name)),
-    ]
+class TestEveryPage:
+    @pytest.mark.parametrize("block", all_blocks(), ids=str)
+    def test_every_block_is_of_a_kind_that_is_known(self, block: Block) -> None:
+        assert block.kind is not None, "exercise it, or add it to SHOWN with a reason"
+
+    @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown.name)
+    def test_nothing_on_the_list_of_exceptions_is_gone(self, shown: object) -> None:
+        assert shown in {block.shown for block in all_blocks()}
+
+    @pytest.mark.parametrize("block", of_kind(Kind.SHELL), ids=str)
+    def test_command_lines_are_understood(self, block: Block) -> None:
+        assert shell_faults(block.text, files_written((REPOSITORY / block.page).read_text())) == []
+
+    @pytest.mark.parametrize("block", of_kind(Kind.YAML), ids=str)
+    def test_manifests_can_be_applied(self, block: Block, tmp_path: Path) -> None:
+        assert yaml_faults(block, tmp_path) == []
+
+    @pytest.mark.parametrize("block", of_kind(Kind.JSON), ids=str)
+    def test_json_is_json(self, block: Block) -> None:
+        assert json.loads(block.text)
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_links_lead_somewhere(self, page: Path) -> None:
+        assert link_faults(page, page.read_text()) == []
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_variables_of_wellhead_are_read_by_it(self, page: Path) -> None:
+        assert unknown_names(page.read_text()) == []
 
 
-def _of_data(block: Block) -> list[str]:
-    if block.language == "json":
-        json.loads(block.text)
-    elif block.language == "yaml" or "apiVersion:" in block.text:
-        documents = list(yaml.safe_load_all(block.text))
-        whole = [
-            each for each in documents if isinstance(each, dict) and {"apiVersion", "kind", "metadata"} <= each.keys()
-        ]
-        return [fault for each in whole if _is_ours(each) for fault in schemas().faults(each)]
-    elif block.language not in OTHERS:
-        return [f"a block of {block.language}, which nobody looks at"]
-    return []
+def test_the_report_of_plan_has_its_labels_and_a_command_that_serve_understands() -> None:
+    [block] = [block for block in all_blocks() if block.shown and block.shown.name == "plan's report"]
+    report, _, plain = block.text.partition("\n\n")
+    tree = ast.parse((REPOSITORY / "runtime/wellhead_runtime/plan_report.py").read_text())
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert {line[:16].strip() for line in report.splitlines()} - {""} <= texts
+    assert shell_faults(plain.splitlines()[-1], set()) == []
 
 
-def _is_ours(manifest: dict[str, Any]) -> bool:
-    """Not Kustomizations, Backstage's entities and OpenShift's, which have no schema here; nor deliberate gaps."""
-    group_of = str(manifest["apiVersion"]).partition("/")[0]
-    known = group_of in {"serving.kserve.io", "v1", "apps", "batch", "networking.k8s.io", "rbac.authorization.k8s.io"}
-    return known and not PLACEHOLDER.search(yaml.safe_dump(manifest, allow_unicode=True))
+class TestWhatIsFound:
+    @pytest.mark.parametrize(
+        ("line", "fault"),
+        [
+            ("wellhead mirrro hf://a/b", "no command of wellhead: mirrro"),
+            ("wellhead mirror hf://a/b --dryrun", "wellhead mirror: No such option: --dryrun"),
+            ("wellhead mirror", "wellhead mirror: Missing argument 'SRC'"),
+            ("kubectl kustomize … | wellhead doctor -f - --gpus 2", "wellhead doctor: No such option: --gpus"),
+            ("wellhead render --uri s3://a/b --name b -- --port 80", "wellhead render: --port belongs to"),
+            ("wellhead serve s3://a/b --load-format", "serve: --load-format has no value"),
+            ("vllm serve", "serve: no model is named"),
+            ("kubectl kustomize servingruntimes/nowhere", "no such kustomization: servingruntimes/nowhere"),
+            ("make tset", "no target of make: tset"),
+            ("kubectl apply -k servingruntimes/defualt", "no such kustomization: servingruntimes/defualt"),
+            ("kubectl apply -f nowhere.yaml", "no such file: nowhere.yaml"),
+            ("docker build --target runtme .", "no target of the Dockerfile: runtme"),
+            ("docker build --build-arg VERSOIN=1 .", "no argument of the Dockerfile: VERSOIN=1"),
+            ("helm template x servingruntimes/helm", "no such path: servingruntimes/helm"),
+            ("helm install x y --values=servingruntimes/y.yaml", "no such path: servingruntimes/y.yaml"),
+            ("python -m tests.kubernetes x.yaml", "no such module: tests.kubernetes"),
+            ("WELLHEAD_MOED=stream wellhead plan s3://a/b", "no variable of Wellhead's: WELLHEAD_MOED"),
+        ],
+    )
+    def test_in_a_command_line(self, line: str, fault: str, tmp_path: Path) -> None:
+        for text in (f"So:\n\n    {line}\n", f"- in a list\n\n  ```\n  {line}\n  ```\n"):
+            [found] = faults_of(text, tmp_path)
+            assert found.startswith(fault)
 
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("apiVersion: v1\nkind: [Secret", "no YAML"),
+            ("apiVersion: v1\nkind: Secrets\nmetadata: {name: x}", "there is no schema for Secrets"),
+            ("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringdata: {}", "$: Additional properties"),
+            ("resources: [../servingruntimes/defualt]", "kustomize refuses it"),
+            ("metadata: {annotation: {}}", "$.metadata: Additional properties"),
+            ("models: [{nmae: x}]", "models[0], nmae: there is no such field"),
+            ("apiVersion: backstage.io/v1alpha1\nkind: Resource\nmetadata: {name: a b}", "entity 'a b': the name"),
+            ("decode: {volumes: [{name: x, pvc: {}}]}", "$.spec.volumes[0]: Additional properties"),
+            ("colour: blue", "nobody knows what these are: colour"),
+        ],
+    )
+    def test_in_yaml(self, text: str, fault: str, tmp_path: Path) -> None:
+        assert str(faults_of(f"```yaml\n{text}\n```\n", tmp_path)[0]).startswith(fault)
 
-def _of_command(words: list[str], block: Block) -> str:
-    match words:
-        case ["wellhead", name, *rest] if name in {"init", "mirror", "plan", "render", "catalog", "doctor"}:
-            return _parsed(name, [PLACEHOLDER.sub("x", word) for word in rest])
-        case ["wellhead", "serve", *rest] | ["vllm", "serve", *rest]:
-            parse_arguments([word for word in rest if word != "…"])
-        case ["wellhead", name, *_] if not name.startswith("-") and block.language in {"", "sh", "bash", "console"}:
-            return "there is no such command"
-        case ["make", target, *_] if re.fullmatch(r"[a-z-]+", target):
-            return "" if re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.M) else "no such target"
-        case ["kubectl", "apply", *rest] if "-k" in rest[:-1]:
-            folder = rest[rest.index("-k") + 1]
-            made = re.search(rf"^# {re.escape(folder.rstrip('/'))}/kustomization\.yaml$", _page(block), re.M)
-            there = (REPOSITORY / folder / "kustomization.yaml").is_file()
-            return "" if there or made or PLACEHOLDER.search(folder) else "no such folder"
-        case ["docker", "build", *rest]:
-            targets = [word for flag, word in pairwise(rest) if flag == "--target"]
-            known = re.findall(r" AS ([\w-]+)$", (REPOSITORY / "Dockerfile").read_text(), re.M)
-            return "" if all(part in known for each in targets for part in each.split("|")) else "no such target"
-    return ""
+    @pytest.mark.parametrize(
+        ("change", "fault"),
+        [
+            (("runtime: wellhead-vllm", "runtime: wellhead-vlm"), "KServe refuses it"),
+            (("storageUri:", "storageURI:"), "$.spec.predictor.model: Additional properties"),
+        ],
+    )
+    def test_in_a_service(self, change: tuple[str, str], fault: str, tmp_path: Path) -> None:
+        [block] = [each for each in all_blocks() if each.page == "README.md" and each.kind is Kind.YAML]
+        assert change[0] in block.text
+        broken = f"```yaml\n{block.text.replace(*change)}\n```\n"
+        assert faults_of(broken, tmp_path)[0].startswith(fault)
 
+    @pytest.mark.parametrize("link", ["nowhere.md", "plan.md#no-such-heading", "#nor-here", "../../../etc/nowhere"])
+    def test_in_a_link(self, link: str) -> None:
+        text = f"# Here\n\n## `wellhead plan`, or not\n\n[a]({link}) [b](plan.md) [c](#wellhead-plan-or-not)\n"
+        [fault] = link_faults(REPOSITORY / "docs/made-up.md", text)
+        assert fault.endswith(link)
 
-def _page(block: Block) -> str:
-    return (REPOSITORY / block.page).read_text()
+    @pytest.mark.parametrize("text", ["```console\n$ wellhead\n```\n", "    frobnicate --all\n", "```\nweights\n```\n"])
+    def test_a_block_of_no_kind(self, text: str) -> None:
+        [block] = blocks_of("docs/made-up.md", text)
+        assert block.kind is None
 
-
-def _parsed(name: str, arguments: list[str]) -> str:
-    """What the command line itself says of the arguments."""
-    try:
-        group().commands[name].make_context(f"wellhead {name}", arguments)
-    except Exception as refusal:
-        if type(refusal).__name__ not in REFUSALS:
-            raise
-        return str(refusal) or type(refusal).__name__
-    return ""
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=IDS)
-def test_every_block_holds(block: Block) -> None:
-    assert faults(block) == []
-
-
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(REPOSITORY)))
-def test_every_link_leads_somewhere(page: Path) -> None:
-    assert [target for target in links(page) if dead(page, target) and target not in NOT_YET] == []
-
-
-def test_pages_that_are_still_missing_are_missing() -> None:
-    assert [name for name in NOT_YET if (REPOSITORY / "docs" / name).exists()] == []
-
-
-SERVICE = """\
-apiVersion: serving.kserve.io/v1beta1
-kind: InferenceService
-metadata: {name: llama}
-spec:
-  predictor:
-    model: {modelFormat: {name: wellhead}, storageUrl: s3://models/llama}
-"""
-
-
-@pytest.mark.parametrize(
-    ("language", "text", "words"),
-    [
-        ("yaml", SERVICE, "storageUrl"),
-        ("", "wellhead doctor --complet -f service.yaml", "--complet"),
-        ("", "wellhead doctr llama", "no such command"),
-        ("", "WELLHEAD_MODE=stream wellhead plan", "Missing"),
-        ("sh", "make demos", "no such target"),
-        ("", "kubectl apply -k servingruntimes/defaults", "no such folder"),
-        ("", "docker build --target initialiser .", "no such target"),
-        ("sh", "export WELLHEAD_MODUS=stream", "WELLHEAD_MODUS is no setting"),
-        ("toml", "a = 1", "which nobody looks at"),
-    ],
-)
-def test_a_mistake_is_found(language: str, text: str, words: str) -> None:
-    (found,) = faults(Block("README.md", 1, language, text))
-    assert words in found
-
-
-@pytest.mark.parametrize("target", ["no-such-page.md", "docs/concepts.md#no-such-heading", "#no-such-heading"])
-def test_a_dead_link_is_found(target: str) -> None:
-    assert dead(REPOSITORY / "README.md", target)
-    assert not dead(REPOSITORY / "README.md", "docs/reference.md#exit-codes")
+    def test_what_the_reader_wrote_may_be_applied(self, tmp_path: Path) -> None:
+        written = "# own/kustomization.yaml\nresources: [../servingruntimes/default]"
+        assert faults_of(f"```yaml\n{written}\n```\n\n    kubectl apply -k own\n", tmp_path) == []

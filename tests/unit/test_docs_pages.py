@@ -1,81 +1,23 @@
-"""The pages for a platform team: their manifests can be applied, and do what the text around them says."""
+"""The pages for a platform team: their manifests do what the text around them says."""
 
 from __future__ import annotations
 
 import ast
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.kserve import Cluster, Outcome, build, recorded
 from tests.kserve.manifests import Manifest
 from tests.unit.manifests import REPOSITORY, bundle
-from tests.unit.pages import applied, blocks, objects, page
-from tests.unit.schemas import Schemas
+from tests.unit.pages import applied, blocks, cluster_with, objects, page
 from wellhead_storage.credentials.s3 import s3_credentials
-
-PAGES = (
-    *("quick-start", "concepts", "credentials", "operations", "comparison", "model-registry"),
-    *("credentials/s3", "credentials/gcs", "credentials/azure", "credentials/hugging-face"),
-)
-# A secret and a service account that pages take for granted, once the reader has made them.
-ASSUMED = ("Secret", "ServiceAccount")
-
-
-BLOCKS = [pytest.param(each, id=f"{name}-{number}") for name in PAGES for number, each in enumerate(objects(name))]
-KUSTOMIZATIONS = [
-    pytest.param(each, id=f"{name}-{number}")
-    for name in PAGES
-    for number, each in enumerate(blocks(name, kustomizations=True))
-]
-SERVICES = [
-    pytest.param(block, each, id=f"{name}-{number}")
-    for name in PAGES
-    for number, block in enumerate(objects(name))
-    for each in block
-    if each["kind"] == "InferenceService"
-]
-
-
-@cache
-def schemas() -> Schemas:
-    return Schemas()
 
 
 def made(block: list[Manifest], *installed: Manifest) -> Outcome:
     """What KServe makes of the service in a block, on a cluster with Wellhead."""
-    assumed = [each for (kind, _), each in bundle("samples/s3").items() if kind in ASSUMED]
     [service] = [each for each in block if each["kind"] == "InferenceService"]
-    return build(Cluster.with_stock([*(installed or bundle("default").values()), *assumed, *block]), service)
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_every_object_has_only_fields_that_there_are(block: list[Manifest]) -> None:
-    assert [fault for each in block for fault in schemas().faults(each)] == []
-
-
-@pytest.mark.parametrize("kustomization", KUSTOMIZATIONS)
-def test_every_kustomization_renders_the_installation(kustomization: str, tmp_path: Path) -> None:
-    manifests = applied(kustomization, tmp_path)
-    assert [fault for each in manifests for fault in schemas().faults(each)] == []
-    assert {(each["kind"], each["metadata"]["name"]) for each in manifests} == bundle("default").keys()
-
-
-@pytest.mark.parametrize(("block", "service"), SERVICES)
-def test_every_service_gets_our_init_container_and_a_pod(block: list[Manifest], service: Manifest) -> None:
-    outcome = made([each for each in block if each["kind"] != "InferenceService"] + [service])
-    assert outcome.candidates == ("wellhead",)
-    assert schemas().faults(outcome.pod) == []
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_folders_to_apply_are_there_or_made_by_the_page(name: str) -> None:
-    written = {each.partition("/")[0] for each in re.findall(r"^# ([\w-]+/kustomization\.yaml)$", page(name), re.M)}
-    for folder in re.findall(r"kubectl (?:apply|delete) (?:-n \S+ )?-k (\S+)", page(name)):
-        assert folder in written or (REPOSITORY / folder / "kustomization.yaml").is_file()
+    return build(cluster_with(block, *installed), service)
 
 
 def test_reasons_are_quoted_as_they_are_spoken() -> None:

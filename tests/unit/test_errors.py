@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 
 import pytest
 
-from tests.unit.builders import REPOSITORY
 from wellhead_runtime.preparing import PreparationFailed
 from wellhead_storage import errors
 from wellhead_storage.errors import EngineFailed, WellheadError
@@ -38,18 +36,6 @@ KINDS: list[type[WellheadError]] = [
 
 def test_the_codes_have_not_changed() -> None:
     assert {kind.__name__: kind.exit_code for kind in KINDS} == CODES
-
-
-def test_the_modules_table_says_the_same() -> None:
-    table = dict(re.findall(r"[├└]── (\w+) +(\d+) ", inspect.getdoc(errors) or ""))
-    assert {name: int(code) for name, code in table.items()} == CODES
-
-
-def test_the_published_table_says_the_same() -> None:
-    page = (REPOSITORY / "docs" / "exit-codes.md").read_text()
-    rows = re.findall(r"^\| (\d+) \| (?:`(\w+)`|\S) \|", page, re.MULTILINE)
-    assert {name: int(code) for code, name in rows if name} == CODES
-    assert [int(code) for code, name in rows if not name] == [0, 1, 2]
 
 
 def test_codes_are_unique_and_leave_room_for_others() -> None:

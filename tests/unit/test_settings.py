@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.builders import REPOSITORY
 from wellhead_storage.cgroups import usable_cores
 from wellhead_storage.errors import InvalidConfiguration
 from wellhead_storage.settings import Settings, connections_for, read_settings, unknown_variables
@@ -75,11 +73,6 @@ def test_every_variable_is_read(variable: str) -> None:
 
 def test_the_table_above_is_complete() -> None:
     assert {field for _, field, _ in ALL.values()} == set(Settings.model_fields)
-
-
-def test_the_published_table_names_the_same_variables() -> None:
-    page = (REPOSITORY / "docs" / "reference.md").read_text()
-    assert sorted(re.findall(r"^\| `(WELLHEAD_\w+)` \|", page, re.MULTILINE)) == sorted(ALL)
 
 
 @pytest.mark.parametrize("variable", ALL)

@@ -7,7 +7,7 @@ our business here. Limits: Backstage's "Descriptor Format of Catalog Entities".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wellhead_cluster.catalog.entry import Entry
@@ -15,6 +15,21 @@ from wellhead_cluster.catalog.model_checks import is_web_address
 from wellhead_cluster.catalog.problems import Problem
 
 FILE = "catalog-info.yaml"
+ANNOTATIONS: Mapping[str, tuple[str, Callable[[Entry], object]]] = {
+    "wellhead.dev/uri": ("URI of the folder that serves it", lambda entry: entry.uri),
+    "wellhead.dev/mode": ("stream or download, as `wellhead init` would decide", lambda entry: entry.mode),
+    "wellhead.dev/load-format": ("vLLM's load format", lambda entry: entry.load_format),
+    "wellhead.dev/dtype": ("type of most numbers in the weights", lambda entry: entry.dtype),
+    "wellhead.dev/quantization": ("method of quantization", lambda entry: entry.quantization),
+    "wellhead.dev/weight-bytes": ("size of all weights in bytes", lambda entry: entry.weight_bytes),
+    "wellhead.dev/parameter-count": ("elements of all tensors", lambda entry: entry.parameters),
+    "wellhead.dev/accelerator-memory-gib": (
+        "GiB that all accelerators together should have",
+        lambda entry: entry.accelerator_gib,
+    ),
+    "wellhead.dev/license": ("licence that the model card names", lambda entry: entry.card.license),
+}
+"""What an entity says of its model: the meaning, and where it is from. What is not known has no annotation."""
 
 _LONGEST = 63
 _NAME = re.compile(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*")
@@ -37,22 +52,11 @@ def entity_document(entry: Entry, owner: str) -> dict[str, Any]:
     """
     card = entry.card
     name = entity_name(entry.name)
-    facts = {
-        "uri": entry.uri,
-        "mode": entry.mode,
-        "load-format": entry.load_format,
-        "dtype": entry.dtype,
-        "quantization": entry.quantization,
-        "weight-bytes": entry.weight_bytes,
-        "parameter-count": entry.parameters,
-        "accelerator-memory-gib": entry.accelerator_gib,
-        "license": card.license,
-    }
     metadata: dict[str, Any] = {
         "name": name,
         "title": entry.name if entry.name != name else "",
         "description": card.description,
-        "annotations": {f"wellhead.dev/{key}": str(value) for key, value in facts.items() if value},
+        "annotations": {key: str(value) for key, (_, of) in ANNOTATIONS.items() if (value := of(entry))},
         "tags": _tags([*card.tasks, card.library, entry.model_type, entry.mode]),
         "links": [{"url": card.license_link, "title": "Licence"}] if card.license_link else [],
     }

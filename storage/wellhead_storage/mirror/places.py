@@ -72,9 +72,9 @@ def ref_name(model: StorageUri) -> str:
 
 
 def destination_environment(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables that the destination's credentials are read from.
+    """Credentials of `wellhead mirror`'s destination: the usual variables, with this prefix.
 
-    With any `WELLHEAD_DST_*` variable it is those alone, without the prefix, so that the two accounts never mix.
+    With any of them it is those alone, so that the two accounts never mix; without, the source's.
     """
     own = {
         name.removeprefix(DESTINATION_PREFIX): value
