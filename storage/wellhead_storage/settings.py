@@ -19,6 +19,7 @@ from wellhead_storage.errors import InvalidConfiguration
 PREFIX = "WELLHEAD_"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 TERMINATION_LOG = Path("/dev/termination-log")
+MODEL_INFOS = Path("/opt/wellhead/modelinfos")
 
 Mode = Literal["auto", "stream", "download"]
 
@@ -63,6 +64,7 @@ class Settings(BaseModel):
     model_dir: Path | None = Field(default=None, description="serve URI: folder for the prepared model")
     memory_dir: Path = Field(default=Path("/dev/shm"), description="tmpfs that outlives a restart of the container")  # noqa: S108
     cache_dir: Path | None = Field(default=None, description="persistent folder for the engine's compile caches")
+    model_infos: Path = Field(default=MODEL_INFOS, description="folder of inspected model classes in the image")
 
 
 def connections_for(cores: int) -> int:

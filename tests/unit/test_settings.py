@@ -34,6 +34,7 @@ ALL = {
     "WELLHEAD_MODEL_DIR": ("/data/model", "model_dir", Path("/data/model")),
     "WELLHEAD_MEMORY_DIR": ("/run/memory", "memory_dir", Path("/run/memory")),
     "WELLHEAD_CACHE_DIR": ("/data/cache", "cache_dir", Path("/data/cache")),
+    "WELLHEAD_MODEL_INFOS": ("/data/infos", "model_infos", Path("/data/infos")),
 }
 
 
@@ -58,6 +59,7 @@ def test_the_defaults() -> None:
         "model_dir": None,
         "memory_dir": Path("/dev/shm"),
         "cache_dir": None,
+        "model_infos": Path("/opt/wellhead/modelinfos"),
     }
 
 

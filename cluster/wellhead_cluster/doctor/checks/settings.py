@@ -19,7 +19,7 @@ _NAMES = [PREFIX + name.upper() for name in Settings.model_fields]
 _SERVERS = frozenset(
     {
         *("WELLHEAD_CACHE_DIR", "WELLHEAD_MEMORY_DIR", "WELLHEAD_SERVICE_ACCOUNT_TOKEN", "WELLHEAD_TERMINATION_LOG"),
-        *("WELLHEAD_LOG_LEVEL", "WELLHEAD_LOG_FORMAT"),
+        *("WELLHEAD_LOG_LEVEL", "WELLHEAD_LOG_FORMAT", "WELLHEAD_MODEL_INFOS"),
     }
 )
 
