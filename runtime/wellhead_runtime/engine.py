@@ -11,18 +11,21 @@ Worker processes are spawned and import this module again: nothing may happen at
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 from wellhead_runtime.distribution import answer_for_cpu_build
 
 WEIGHTS_OPTION = "--wellhead-weights"
+FORK_SERVER_OPTION = "--wellhead-fork-server"
 
 
-def command(model: str, options: Sequence[str], weights: str | None) -> list[str]:
+def command(model: str, options: Sequence[str], weights: str | None, *, fork_server: bool = False) -> list[str]:
     """The child's argument list for `vllm serve`."""
     split = [f"{WEIGHTS_OPTION}={weights}"] if weights else []
-    return [*module(), *split, "serve", *([model] if model else []), *options]
+    fork = [FORK_SERVER_OPTION] if fork_server else []
+    return [*module(), *fork, *split, "serve", *([model] if model else []), *options]
 
 
 def module() -> list[str]:
@@ -33,15 +36,30 @@ def module() -> list[str]:
 def main(argv: list[str]) -> None:
     """Run vLLM's command line in this process."""
     weights = None
+    fork_server = argv[:1] == [FORK_SERVER_OPTION]
+    if fork_server:
+        argv.pop(0)
     if argv and argv[0].startswith(f"{WEIGHTS_OPTION}="):
         weights = argv.pop(0).partition("=")[2]
     sys.argv = ["vllm", *argv]
     answer_for_cpu_build()
+    if fork_server:
+        _start_fork_server()
     if weights:
         _stream_weights_from(weights)
     from vllm.entrypoints.cli.main import main as vllm_main
 
     vllm_main()
+
+
+def _start_fork_server() -> None:
+    from wellhead_runtime.faststart.fork_server import begin, take_over
+    from wellhead_storage.logs import configure
+    from wellhead_storage.settings import read_settings
+
+    configure(read_settings(os.environ))
+    begin()
+    take_over()
 
 
 def _stream_weights_from(uri: str) -> None:

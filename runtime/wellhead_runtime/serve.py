@@ -11,6 +11,7 @@ from pathlib import Path
 from wellhead_runtime import engine
 from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
+from wellhead_runtime.faststart.deciding import wants_fork_server
 from wellhead_runtime.faststart.model_infos import cache_root, edition, seed
 from wellhead_runtime.launch import Launch, engine_launch, plan_launch
 from wellhead_runtime.machine import inspect_machine, installed_engine
@@ -52,7 +53,10 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
     )
     variables |= {name: value for name, value in derived.items() if name == "HOME" or not environment.get(name)}
     seed(settings.model_infos / engine_name, cache_root(variables))
-    return Supervisor(engine.command(launch.model, launch.options, launch.weights), variables).run()
+    fork_server, why = wants_fork_server(settings.fast_start, installed_engine(), arguments, variables)
+    log.info("fast start: %s (%s)", "on" if fork_server else "off", why)
+    command = engine.command(launch.model, launch.options, launch.weights, fork_server=fork_server)
+    return Supervisor(command, variables).run()
 
 
 def _launch(arguments: EngineArguments, settings: Settings, environment: Mapping[str, str], *, prepare: bool) -> Launch:

@@ -64,6 +64,9 @@ class Settings(BaseModel):
     model_dir: Path | None = Field(default=None, description="serve URI: folder for the prepared model")
     memory_dir: Path = Field(default=Path("/dev/shm"), description="tmpfs that outlives a restart of the container")  # noqa: S108
     cache_dir: Path | None = Field(default=None, description="persistent folder for the engine's compile caches")
+    fast_start: Literal["auto", "on", "off"] = Field(
+        default="auto", description="start the engine's processes from one that has imported vLLM already"
+    )
     model_infos: Path = Field(default=MODEL_INFOS, description="folder of inspected model classes in the image")
 
 
@@ -114,4 +117,4 @@ def _service_link(name: str) -> bool:
     return name.endswith(("_SERVICE_HOST", "_PORT")) or "_SERVICE_PORT" in name or "_PORT_" in name
 
 
-_LOWERED = {"mode", "engine", "handoff", "log_level", "log_format", "loader", "verify", "manifest"}
+_LOWERED = {"mode", "engine", "handoff", "log_level", "log_format", "loader", "verify", "manifest", "fast_start"}
