@@ -13,6 +13,7 @@ from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
 from wellhead_runtime.faststart.deciding import wants_fork_server
 from wellhead_runtime.faststart.model_infos import cache_root, edition, seed
+from wellhead_runtime.faststart.report import StartReport
 from wellhead_runtime.launch import Launch, engine_launch, plan_launch
 from wellhead_runtime.machine import inspect_machine, installed_engine
 from wellhead_runtime.preparing import model_folder, prepare_uri
@@ -56,7 +57,13 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
     fork_server, why = wants_fork_server(settings.fast_start, installed_engine(), arguments, variables)
     log.info("fast start: %s (%s)", "on" if fork_server else "off", why)
     command = engine.command(launch.model, launch.options, launch.weights, fork_server=fork_server)
-    return Supervisor(command, variables).run()
+    report = StartReport(_initializer_seconds(launch), as_json=settings.log_format == "json")
+    return Supervisor(command, variables, report).run()
+
+
+def _initializer_seconds(launch: Launch) -> float:
+    plan = read_plan(Path(launch.model)) if launch.strategy != "engine" else None
+    return sum(plan.phases.values()) if plan else 0.0
 
 
 def _launch(arguments: EngineArguments, settings: Settings, environment: Mapping[str, str], *, prepare: bool) -> Launch:

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.builders import command_of, downloaded_plan, make_plan, make_secret
 from wellhead_runtime import engine
 from wellhead_runtime import serve as module
+from wellhead_runtime.faststart.report import StartReport
 from wellhead_runtime.serve import serve
 from wellhead_storage.credentials.seal import seal
 from wellhead_storage.errors import ArgumentConflict, HandoffFailed, ObjectNotFound, UnreadablePlan
@@ -29,7 +30,7 @@ class Started:
     def __init__(self) -> None:
         self.command, self.environment, self.prepared = [], {}, []
 
-    def __call__(self, command: Sequence[str], environment: Mapping[str, str]) -> Started:
+    def __call__(self, command: Sequence[str], environment: Mapping[str, str], report: StartReport) -> Started:
         self.command, self.environment = list(command), dict(environment)
         return self
 
