@@ -169,6 +169,7 @@ LABEL org.opencontainers.image.title="wellhead-runtime-cpu" \
       org.opencontainers.image.revision="${REVISION}"
 # torch.compile needs a compiler and Python's headers at run time, vLLM's CPU kernels libnuma. The official Python images
 # bring the headers of their own Python; Debian's comes without.
+# The standard library's byte code is as in the initializer.
 # hadolint ignore=DL3008
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends g++ libnuma1 \
@@ -176,6 +177,8 @@ RUN apt-get update -qq \
       apt-get install -qq -y --no-install-recommends libpython3-dev; \
     fi \
  && rm -rf /var/lib/apt/lists/* \
+ && python3 -m compileall -q -x '/(test|tests|idlelib|lib2to3|ensurepip|site-packages|dist-packages)/' \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
  && install -d -m 0775 -o 2000 -g 0 /home/wellhead
 COPY --from=runtime-cpu-build /opt/vllm /opt/vllm
 COPY --from=launcher /opt/wellhead /opt/wellhead

@@ -11,6 +11,7 @@ from pathlib import Path
 from wellhead_runtime import engine
 from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
+from wellhead_runtime.faststart.byte_code import warn_where_missing
 from wellhead_runtime.faststart.deciding import wants_fork_server
 from wellhead_runtime.faststart.model_infos import cache_root, edition, seed
 from wellhead_runtime.faststart.report import StartReport
@@ -53,6 +54,7 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
         environment, home_writable=_home_writable(environment), scratch=_scratch(), edition=engine_name
     )
     variables |= {name: value for name, value in derived.items() if name == "HOME" or not environment.get(name)}
+    warn_where_missing()
     seed(settings.model_infos / engine_name, cache_root(variables))
     fork_server, why = wants_fork_server(settings.fast_start, installed_engine(), arguments, variables)
     log.info("fast start: %s (%s)", "on" if fork_server else "off", why)
