@@ -128,6 +128,10 @@ RUN set -e; export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore PIP_F
     rm -rf /tmp/deps /tmp/dist /tmp/image.txt; \
     install -d -m 0775 -o 2000 -g 0 /home/wellhead
 COPY --from=launcher /opt/wellhead /opt/wellhead
+# What vLLM asks of a model's class at every start, in a process of its own, which takes it ten seconds. An image without
+# these answers works, too.
+RUN PYTHONDONTWRITEBYTECODE=1 python3 -m wellhead_runtime.faststart.inspecting /opt/wellhead/modelinfos \
+ || echo "No model class is inspected: see the lines above. Starts take ten seconds more."
 # A user that is in no passwd file has no name and no home, and torch asks for both. Where the root is read-only, mount
 # volumes over HOME and /tmp.
 ENV PATH=/opt/wellhead/bin:${PATH} \
@@ -165,6 +169,7 @@ LABEL org.opencontainers.image.title="wellhead-runtime-cpu" \
       org.opencontainers.image.revision="${REVISION}"
 # torch.compile needs a compiler and Python's headers at run time, vLLM's CPU kernels libnuma. The official Python images
 # bring the headers of their own Python; Debian's comes without.
+# The standard library's byte code is as in the initializer.
 # hadolint ignore=DL3008
 RUN apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends g++ libnuma1 \
@@ -172,9 +177,14 @@ RUN apt-get update -qq \
       apt-get install -qq -y --no-install-recommends libpython3-dev; \
     fi \
  && rm -rf /var/lib/apt/lists/* \
+ && python3 -m compileall -q -x '/(test|tests|idlelib|lib2to3|ensurepip|site-packages|dist-packages)/' \
+      "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
  && install -d -m 0775 -o 2000 -g 0 /home/wellhead
 COPY --from=runtime-cpu-build /opt/vllm /opt/vllm
 COPY --from=launcher /opt/wellhead /opt/wellhead
+# As above.
+RUN PYTHONDONTWRITEBYTECODE=1 /opt/vllm/bin/python3 -m wellhead_runtime.faststart.inspecting /opt/wellhead/modelinfos \
+ || echo "No model class is inspected: see the lines above. Starts take ten seconds more."
 ENV PATH=/opt/wellhead/bin:/opt/vllm/bin:${PATH} \
     HOME=/home/wellhead \
     USER=wellhead \

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from bench.cold_start_ways import WAYS
-from bench.phases import GROUPS, PHASES
+from wellhead_runtime.faststart.phases import GROUPS, PHASES
 
 if TYPE_CHECKING:
     from bench.cold_start_figures import Round

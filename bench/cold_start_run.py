@@ -21,8 +21,8 @@ from pathlib import Path
 
 from bench import processes
 from bench.cold_start_ways import STOCK, WAYS, Way
-from bench.phases import PhaseClock
 from bench.pod import SERVED_NAME, Pod, PodError
+from wellhead_runtime.faststart.phases import PhaseClock
 
 ARGUMENTS = ["--max-model-len=256", "--enforce-eager", "--dtype=bfloat16"]
 READY_SECONDS = 400.0

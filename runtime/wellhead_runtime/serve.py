@@ -13,8 +13,12 @@ from pathlib import Path
 from wellhead_runtime import engine
 from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
+from wellhead_runtime.faststart.byte_code import warn_where_missing
+from wellhead_runtime.faststart.deciding import wants_fork_server
+from wellhead_runtime.faststart.model_infos import cache_root, edition, seed
+from wellhead_runtime.faststart.report import StartReport
 from wellhead_runtime.launch import Launch, engine_launch, plain_launch, plan_launch
-from wellhead_runtime.machine import inspect_machine
+from wellhead_runtime.machine import inspect_machine, installed_engine
 from wellhead_runtime.overlap.arrivals import VARIABLE
 from wellhead_runtime.overlap.fetching import Fetching
 from wellhead_runtime.overlap.probe import missing_here
@@ -52,13 +56,28 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
     fetching = weights.fetch(settings, environment) if weights and launch.strategy == "overlap" else None
     log.info("weights: %s (%s)", launch.strategy, launch.reason)
     variables = launch.environment(environment)
-    derived = engine_environment(environment, home_writable=_home_writable(environment), scratch=_scratch())
+    engine_name = edition(*installed_engine())
+    derived = engine_environment(
+        environment, home_writable=_home_writable(environment), scratch=_scratch(), edition=engine_name
+    )
     variables |= {name: value for name, value in derived.items() if name == "HOME" or not environment.get(name)}
-    command = engine.command(launch.model, launch.options, launch.weights)
+    warn_where_missing()
+    seed(settings.model_infos / engine_name, cache_root(variables))
+    fork_server, why = wants_fork_server(settings.fast_start, installed_engine(), arguments, variables)
+    log.info("fast start: %s (%s)", "on" if fork_server else "off", why)
+    command = engine.command(launch.model, launch.options, launch.weights, fork_server=fork_server)
+    initializer = _initializer_seconds(launch)
+    as_json = settings.log_format == "json"
     if fetching is None:
-        return Supervisor(command, variables).run()
+        return Supervisor(command, variables, StartReport(initializer, as_json=as_json)).run()
     with closing(fetching):
-        return Supervisor(command, variables | {VARIABLE: str(fetching.path)}, fetching).run()
+        report = StartReport(initializer, fetching.arrival, as_json=as_json)
+        return Supervisor(command, variables | {VARIABLE: str(fetching.path)}, report, fetching).run()
+
+
+def _initializer_seconds(launch: Launch) -> float:
+    plan = read_plan(Path(launch.model)) if launch.strategy != "engine" else None
+    return sum(plan.phases.values()) if plan else 0.0
 
 
 @dataclass(frozen=True, slots=True)

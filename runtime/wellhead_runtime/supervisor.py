@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from wellhead_runtime.diagnosis import likely_cause
+from wellhead_runtime.faststart.report import StartReport
 from wellhead_runtime.overlap.fetching import Fetching
 from wellhead_runtime.process_group import kill_group
 from wellhead_storage.errors import EngineFailed
@@ -36,13 +37,19 @@ class Supervisor:
     Args:
         command: its argument list.
         environment: its whole environment.
+        report: follows its start.
         fetching: what brings its weights meanwhile; its memory is given up when the engine is ready, and its failure
             ends the engine.
     """
 
     def __init__(
-        self, command: Sequence[str], environment: Mapping[str, str], fetching: Fetching | None = None
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        report: StartReport | None = None,
+        fetching: Fetching | None = None,
     ) -> None:
+        self._report = report
         self._fetching = fetching
         self._command = list(command)
         self._environment = dict(environment)
@@ -77,6 +84,8 @@ class Supervisor:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        if self._report:
+            self._report.begin()
         pumps = [
             threading.Thread(target=self._pump, args=(pipe.fileno(), target), daemon=True)
             for pipe, target in ((self._child.stdout, sys.stdout), (self._child.stderr, sys.stderr))
@@ -189,12 +198,15 @@ class Supervisor:
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[-65536:]
             for line in lines:
-                self._tail.append(line.decode(errors="replace"))
+                text = line.decode(errors="replace")
+                self._tail.append(text)
+                if self._report:
+                    self._report.line(text)
                 if _READY in line:
                     self._ready.set()
                     if self._fetching:
                         self._fetching.give_up()
-                elif not self._ready.is_set() and any(text in line for text in _FATAL):
+                elif not self._ready.is_set() and any(fatal in line for fatal in _FATAL):
                     self._end_later()
         if rest:
             self._tail.append(rest.decode(errors="replace"))

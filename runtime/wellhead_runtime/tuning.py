@@ -59,20 +59,23 @@ def streamer_environment(
     }
 
 
-def engine_environment(environment: Mapping[str, str], *, home_writable: bool, scratch: str) -> dict[str, str]:
+def engine_environment(
+    environment: Mapping[str, str], *, home_writable: bool, scratch: str, edition: str = ""
+) -> dict[str, str]:
     """Variables that every start of vLLM wants, whatever the way of loading.
 
     Args:
         environment: the user's.
         home_writable: whether HOME exists and can be written (OpenShift gives a random user none).
         scratch: a folder that can be written.
+        edition: build and version of the engine, which shares no model infos with others (`faststart.model_infos`).
     """
     variables = {"VLLM_ENGINE_READY_TIMEOUT_S": str(_ENGINE_READY_SECONDS)}
     if not home_writable:
         variables["HOME"] = scratch
     if cache := environment.get("WELLHEAD_CACHE_DIR", "").strip().rstrip("/"):
         variables |= {
-            "VLLM_CACHE_ROOT": f"{cache}/vllm",
+            "VLLM_CACHE_ROOT": "/".join(filter(None, (f"{cache}/vllm", edition))),
             "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
             "TRITON_CACHE_DIR": f"{cache}/triton",
         }

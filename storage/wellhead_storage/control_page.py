@@ -6,6 +6,7 @@ field has one writer, so that nothing needs a lock:
 
     0     starter, before others look: magic, version, bytes of the file table, number and bytes of the parts, patience
     64    starter: 1 once the shards' memory is given up
+    80    fetcher: time.monotonic() of the first byte, and of the last; 0 before
     128   fetcher: state, exit code, length of the sentence, and the sentence of a failure
     4096  fetcher: one counter for each part, bytes of it that have arrived, from its start
     …     starter, before others look: the file table, as JSON
@@ -21,6 +22,7 @@ import json
 import mmap
 import os
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -28,9 +30,11 @@ from enum import IntEnum
 PART_BYTES = 32 * 1024 * 1024
 """Of one request: half of what downloads use, since tensors in parts that come side by side all arrive late."""
 
-_MAGIC, _VERSION = b"WELLHEAD", 1
+_MAGIC, _VERSION = b"WELLHEAD", 2
 _FIXED = struct.Struct("<8sIIIIQd")
 _GIVEN_UP = 64
+_TIMES_AT = 80
+_TIME = struct.Struct("<d")
 _STATE = struct.Struct("<III")
 _STATE_AT, _COUNTERS_AT = 128, 4096
 _SENTENCE_AT = _STATE_AT + _STATE.size
@@ -146,9 +150,12 @@ class ControlPage:
     def advance(self, part: int, arrived: int) -> None:
         """So many bytes of a part are there; called with growing numbers by one thread a part."""
         self._counters[part] = arrived
+        if not self.first_byte:
+            _TIME.pack_into(self._map, _TIMES_AT, time.monotonic())
 
     def complete(self) -> None:
         """Everything is there."""
+        _TIME.pack_into(self._map, _TIMES_AT + _TIME.size, time.monotonic())
         _STATE.pack_into(self._map, _STATE_AT, State.COMPLETE, 0, 0)
 
     def fail(self, sentence: str, exit_code: int) -> None:
@@ -183,6 +190,16 @@ class ControlPage:
     def total_arrived(self) -> int:
         """Bytes of all parts that are there."""
         return sum(self._counters)
+
+    @property
+    def first_byte(self) -> float:
+        """`time.monotonic()` when the first byte had come, the same clock in every process; 0 before."""
+        return float(_TIME.unpack_from(self._map, _TIMES_AT)[0])
+
+    @property
+    def last_byte(self) -> float:
+        """When the last one had; 0 before."""
+        return float(_TIME.unpack_from(self._map, _TIMES_AT + _TIME.size)[0])
 
     @property
     def total(self) -> int:

@@ -13,6 +13,7 @@ from wellhead_storage.errors import InsufficientSpace, InvalidConfiguration
 from wellhead_storage.paths import FOLDER
 
 _READABLE = 0o644  # the engine's container runs as another user
+_TEMPORARY = ".tmp"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _MORE_ROOM = "Give the volume more room, or stream the model (wellhead.dev/mode: stream)."
 
@@ -21,7 +22,7 @@ def publish_bytes(path: Path, data: bytes, mode: int = _READABLE) -> None:
     """Write a small file under a temporary name, then rename it into place."""
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
         try:
             temporary.write_bytes(data)
             temporary.chmod(mode)
@@ -30,6 +31,12 @@ def publish_bytes(path: Path, data: bytes, mode: int = _READABLE) -> None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what killed processes had not renamed yet; only where no other process publishes now."""
+    for path in folder.glob(f".*{_TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def free_bytes(folder: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wellhead_storage.download.published import read_local_manifest
 from wellhead_storage.errors import UnreadablePlan
-from wellhead_storage.files import disk_errors, publish_bytes
+from wellhead_storage.files import disk_errors, publish_bytes, remove_temporary
 from wellhead_storage.handoff import remove_sealed
 from wellhead_storage.inventory import INDEX
 from wellhead_storage.paths import FOLDER, safe_target
@@ -24,6 +24,7 @@ def retire_predecessor(destination: Path) -> set[str]:
     would be loaded with them.
     """
     with disk_errors(destination):
+        remove_temporary(destination / FOLDER)
         names = _remembered(destination / _EARLIER)
         try:
             plan = read_plan(destination)

@@ -19,6 +19,7 @@ from wellhead_storage.errors import InvalidConfiguration
 PREFIX = "WELLHEAD_"
 SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 TERMINATION_LOG = Path("/dev/termination-log")
+MODEL_INFOS = Path("/opt/wellhead/modelinfos")
 
 ANNOTATIONS = {
     "wellhead.dev/mode": "mode",
@@ -105,6 +106,14 @@ class Settings(BaseModel):
     cache_dir: Path | None = Field(
         default=None, description="persistent folder for vLLM's, inductor's and Triton's compile caches"
     )
+    fast_start: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="start vLLM's processes from one that has imported vLLM already ([when](cold-start.md)); on: fail "
+        "where that was never tried",
+    )
+    model_infos: Path = Field(
+        default=MODEL_INFOS, description="inspected model classes that the image ships ([why](cold-start.md))"
+    )
 
 
 def connections_for(cores: int) -> int:
@@ -154,4 +163,4 @@ def _service_link(name: str) -> bool:
     return name.endswith(("_SERVICE_HOST", "_PORT")) or "_SERVICE_PORT" in name or "_PORT_" in name
 
 
-_LOWERED = {"mode", "engine", "handoff", "log_level", "log_format", "loader", "verify", "manifest"}
+_LOWERED = {"mode", "engine", "handoff", "log_level", "log_format", "loader", "verify", "manifest", "fast_start"}

@@ -59,6 +59,7 @@ def test_a_sample_answers_with_weights_from_the_bucket(
     initializer: Image, engine_image: Image, store: SeaweedFS, tmp_path: Path
 ) -> None:
     store.put_folder("models", "smollm", smollm())
+    assert list(engine_image.root.glob("opt/wellhead/modelinfos/cpu-*/*-llama-LlamaForCausalLM.json"))
     service = own_service(mode="stream", storageUri="s3://models/smollm", **SMALL)
     cluster, (outcome,) = outcomes("s3", store, service)
     manifest, port = on_free_port(outcome.pod)
@@ -78,6 +79,8 @@ def test_a_sample_answers_with_weights_from_the_bucket(
     assert "lastFailureInfo" not in shown
     assert "weights: overlap" in ended.stderr, "they came while the engine started, under a read-only root"
     assert "of shared memory given back" in ended.stderr
+    assert "the engine is ready after" in ended.stderr
+    assert "fast start: on" in ended.stderr
     assert store.secret_access_key not in ended.stdout + ended.stderr
 
 

@@ -70,6 +70,25 @@ def test_everything_has_byte_code(runtime: Image) -> None:
             assert list(source.parent.glob(f"__pycache__/{source.stem}.cpython-*.pyc")), source
 
 
+def test_a_start_compiles_nothing_and_writes_no_byte_code(runtime: Image, tmp_path: Path) -> None:
+    """Even where it could: as root, on a root that can be written. Both processes, up to the engine's command."""
+    pod = Pod(
+        runtime,
+        command=("wellhead", "serve", "org/model", "--stand-in=end"),
+        environment={"PYTHONVERBOSE": "1"},
+        user=0,
+        read_only=False,
+    )
+    outcome = finished(pod, tmp_path)
+    assert "vLLM ended before it was ready (exit code 0)" in outcome.message, outcome.stderr[-2000:]
+    # Byte code that was read is named in quotes (importlib/_bootstrap_external.py).
+    told = outcome.stderr.splitlines()
+    assert any(re.match(r"# code object from '.*/vllm/entrypoints/cli/.*\.pyc'", line) for line in told)
+    assert [line for line in told if re.match(r"# code object from /", line)] == [], "compiled from source"
+    assert [line for line in told if line.startswith("# wrote")] == []
+    assert "no byte code" not in outcome.stderr
+
+
 @pytest.mark.parametrize("user", USERS.values(), ids=USERS)
 def test_any_user_has_a_name_and_a_home(runtime: Image, tmp_path: Path, user: int) -> None:
     program = """

@@ -15,7 +15,7 @@ from bench.cold_start_ways import WAYS
 START = Start(
     began=0.0,
     init=1.0,
-    phases={"front end: imports": 10.0, "weights": 2.0, "routes": 4.0},
+    phases={"front end: imports": 10.0, "weights": 2.0, "routes, first /health": 4.0},
     total=30.0,
     answer="Paris",
     peak=4 * GIB,

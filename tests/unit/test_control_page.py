@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -84,6 +85,17 @@ def test_the_end(page: ControlPage, reader: ControlPage) -> None:
     assert reader.state is State.COMPLETE
 
 
+def test_the_moments_of_the_first_byte_and_of_the_last(page: ControlPage, reader: ControlPage) -> None:
+    assert (reader.first_byte, reader.last_byte) == (0.0, 0.0)
+    before = time.monotonic()
+    page.advance(0, 1)
+    first = reader.first_byte
+    page.advance(0, 2)
+    assert reader.first_byte == first >= before
+    page.complete()
+    assert first <= reader.last_byte <= time.monotonic()
+
+
 @pytest.mark.parametrize("sentence", ["It is gone.", "Größe unbekannt.", ""])
 def test_a_failure_keeps_its_sentence_and_code(page: ControlPage, reader: ControlPage, sentence: str) -> None:
     page.fail(sentence, 12)
@@ -106,7 +118,7 @@ def test_memory_that_is_given_up(page: ControlPage, reader: ControlPage) -> None
     assert reader.state is State.RUNNING, "another writer's field"
 
 
-@pytest.mark.parametrize(("offset", "content"), [(0, b"WELLDONE"), (8, b"\x02\0\0\0")])
+@pytest.mark.parametrize(("offset", "content"), [(0, b"WELLDONE"), (8, b"\x03\0\0\0")])
 def test_a_page_of_another_kind_or_version(descriptor: int, offset: int, content: bytes) -> None:
     os.pwrite(descriptor, content, offset)
     with pytest.raises(ForeignPage):

@@ -121,7 +121,7 @@ def engine_command(
     """From the recorded call through our `vllm` to the command of the engine."""
     started: list[Sequence[str]] = []
 
-    def supervisor(command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    def supervisor(command: Sequence[str], variables: Mapping[str, str], report: StartReport) -> NoReturn:
         started.append(command)
         raise Started
 
@@ -137,6 +137,7 @@ def engine_command(
     monkeypatch.setattr(cli, "serve_to_exit", serve_to_exit)
     monkeypatch.setattr(module, "Supervisor", supervisor)
     monkeypatch.setattr(module, "inspect_machine", machine)
+    monkeypatch.setattr(module, "installed_engine", lambda: (CUDA.engine, CUDA.engine_version))
     with pytest.raises(Started):
         launcher.main()
     (command,) = started

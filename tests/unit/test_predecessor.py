@@ -53,6 +53,14 @@ def test_what_the_new_edition_lacks_goes(folder: Path) -> None:
     assert not (folder / "1_Pooling").exists(), "the new edition may have a file of that name"
 
 
+def test_what_a_killed_process_had_not_renamed_yet_goes(folder: Path) -> None:
+    (folder / ".wellhead/.plan.json.30007.tmp").write_text("ha")
+    (folder / ".notes.tmp").touch()
+    retire_predecessor(folder)
+    assert not list((folder / ".wellhead").glob(".*"))
+    assert (folder / ".notes.tmp").exists(), "somebody else's"
+
+
 @pytest.mark.parametrize("text", ["", "{", "{}", "[1, null]", '"x"'])
 def test_a_damaged_list_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / ".wellhead").mkdir()

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.builders import CUDA, command_of, downloaded_plan, make_plan, make_secret
 from wellhead_runtime import engine
 from wellhead_runtime import serve as module
+from wellhead_runtime.faststart.report import StartReport
 from wellhead_runtime.overlap.fetching import Fetching
 from wellhead_runtime.serve import serve
 from wellhead_storage.credentials.seal import seal
@@ -32,7 +33,11 @@ class Started:
         self.command, self.environment, self.prepared = [], {}, []
 
     def __call__(
-        self, command: Sequence[str], environment: Mapping[str, str], fetching: Fetching | None = None
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        report: StartReport,
+        fetching: Fetching | None = None,
     ) -> Started:
         self.command, self.environment = list(command), dict(environment)
         return self
@@ -54,6 +59,7 @@ def started(monkeypatch: pytest.MonkeyPatch, wellhead_log: pytest.LogCaptureFixt
     made = Started()
     monkeypatch.setattr(module, "Supervisor", made)
     monkeypatch.setattr(module, "prepare_uri", made.prepare)
+    monkeypatch.setattr(module, "installed_engine", lambda: ("cuda", "0.32.0"))
     return made
 
 
@@ -213,9 +219,17 @@ def test_a_home_that_cannot_be_written_is_replaced(started: Started, tmp_path: P
     assert started.environment["HOME"] == str(tmp_path)
 
 
+def test_a_fast_start_where_it_was_tried(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "installed_engine", lambda: ("cpu", "0.32.0"))
+    serve(["org/model"], {})
+    assert engine.FORK_SERVER_OPTION in started.command
+    serve(["org/model"], {"WELLHEAD_FAST_START": "off"})
+    assert engine.FORK_SERVER_OPTION not in started.command
+
+
 def test_caches_go_to_the_volume_unless_the_user_says_otherwise(started: Started) -> None:
     serve(["org/model"], {"WELLHEAD_CACHE_DIR": "/cache", "TRITON_CACHE_DIR": "/mine", "VLLM_CACHE_ROOT": ""})
-    assert started.environment["VLLM_CACHE_ROOT"] == "/cache/vllm", "empty means unset"
+    assert started.environment["VLLM_CACHE_ROOT"].startswith("/cache/vllm/"), "empty means unset"
     assert started.environment["TRITON_CACHE_DIR"] == "/mine"
     serve(["org/model"], {"VLLM_ENGINE_READY_TIMEOUT_S": "7"})
     assert started.environment["VLLM_ENGINE_READY_TIMEOUT_S"] == "7"

@@ -32,6 +32,8 @@ ALL = {
     "WELLHEAD_MODEL_DIR": ("/data/model", "model_dir", Path("/data/model")),
     "WELLHEAD_MEMORY_DIR": ("/run/memory", "memory_dir", Path("/run/memory")),
     "WELLHEAD_CACHE_DIR": ("/data/cache", "cache_dir", Path("/data/cache")),
+    "WELLHEAD_FAST_START": ("on", "fast_start", "on"),
+    "WELLHEAD_MODEL_INFOS": ("/data/infos", "model_infos", Path("/data/infos")),
 }
 
 
@@ -56,6 +58,8 @@ def test_the_defaults() -> None:
         "model_dir": None,
         "memory_dir": Path("/dev/shm"),
         "cache_dir": None,
+        "fast_start": "auto",
+        "model_infos": Path("/opt/wellhead/modelinfos"),
     }
 
 

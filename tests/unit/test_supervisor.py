@@ -327,3 +327,13 @@ def test_a_fatal_line_of_an_engine_that_serves_ends_nothing() -> None:
     engine = f"{READY}; time.sleep(0.3); print('EngineCore failed to start', flush=True); time.sleep(0.8); sys.exit(5)"
     code, _, _ = run(engine, "import wellhead_runtime.supervisor as module; module._PATIENCE_AFTER_FATAL = 0.1")
     assert code == 5
+
+
+def test_the_start_is_reported_between_the_engines_own_lines() -> None:
+    before = """
+from wellhead_runtime.faststart.report import StartReport
+supervisor._report = StartReport(0.0, as_json=False)
+"""
+    _, _, err = run(f"print('Loading weights took 1 s', flush=True); {READY}; sys.exit(3)", before)
+    assert "wellhead INFO the engine is ready after" in err
+    assert "\n  weights " in err

@@ -111,8 +111,9 @@ def test_a_random_user_gets_a_home() -> None:
 
 @pytest.mark.parametrize("cache", ["/cache", "/cache/", " /cache "])
 def test_compile_caches_go_to_the_volume(cache: str) -> None:
-    found = engine_environment({"WELLHEAD_CACHE_DIR": cache}, home_writable=True, scratch="/tmp/x")
-    assert found["VLLM_CACHE_ROOT"] == "/cache/vllm"
+    given = {"WELLHEAD_CACHE_DIR": cache}
+    found = engine_environment(given, home_writable=True, scratch="/tmp/x", edition="cpu-1.2.3")
+    assert found["VLLM_CACHE_ROOT"] == "/cache/vllm/cpu-1.2.3"
     assert found["TORCHINDUCTOR_CACHE_DIR"] == "/cache/inductor"
     assert found["TRITON_CACHE_DIR"] == "/cache/triton"
 

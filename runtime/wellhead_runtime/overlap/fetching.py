@@ -78,6 +78,10 @@ class Fetching:
         """The fetcher's process, which may have ended."""
         return self._child.pid
 
+    def arrival(self) -> tuple[float, float]:
+        """`time.monotonic()` of the first byte and of the last, 0 for what has not happened."""
+        return self._page.first_byte, self._page.last_byte
+
     def ended(self, status: int) -> None:
         """Somebody reaped the fetcher; `status` is the kernel's."""
         self._child.returncode = os.waitstatus_to_exitcode(status)

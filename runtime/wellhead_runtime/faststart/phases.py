@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class Phase:
 
     Attributes:
         name: what the engine does.
-        group: the row of the demo's table that it is part of.
+        group: what it is part of, where less detail is wanted.
         end: what the last line of this phase contains.
     """
 
@@ -34,7 +31,10 @@ WEIGHTS = "engine: weights"
 WARM_UP = "engine: warm-up, routes"
 GROUPS = (IMPORTS, WEIGHTS, WARM_UP)
 
-# vLLM 0.32. A line that does not come (another version, another way to start) adds its phase to the next one.
+# vLLM 0.32, in this order: entrypoints/serve/utils/api_utils.py line 286, config/model.py line 2152, v1/engine/core.py
+# line 133, v1/worker/cpu_model_runner.py line 68 (gpu_model_runner.py alike), the Run:ai streamer's summary or
+# model_loader/default_loader.py line 501, v1/engine/core.py line 402, uvicorn/lifespan/on.py. A line that does not come
+# (another version, another way to start) adds its phase to the next one.
 PHASES = tuple(
     Phase(name, group, re.compile(end))
     for name, group, end in (
@@ -44,7 +44,7 @@ PHASES = tuple(
         ("worker process: imports", IMPORTS, "Starting to load model"),
         ("weights", WEIGHTS, "Model Streamer: 100% Completed|Loading weights took"),
         ("KV cache and warm-up", WARM_UP, "init engine .* took"),
-        ("routes", WARM_UP, "Application startup complete"),
+        ("routes, first /health", WARM_UP, "Application startup complete"),
     )
 )
 
@@ -68,7 +68,12 @@ class PhaseClock:
     @property
     def current(self) -> str:
         """What the engine is doing now."""
-        return PHASES[self._next].name if self._next < len(PHASES) else "ready"
+        return "ready" if self.ready else PHASES[self._next].name
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last phase has ended."""
+        return self._next == len(PHASES)
 
     def line(self, text: str) -> None:
         """Take the next line of the log."""
