@@ -21,6 +21,7 @@ from tests.kserve.manifests import Manifest, named
 from tests.unit.builders import CUDA, downloaded_plan, make_plan, make_secret
 from wellhead_runtime import cli, engine, launcher
 from wellhead_runtime import serve as module
+from wellhead_runtime.faststart.report import StartReport
 from wellhead_runtime.machine import Machine
 from wellhead_storage.credentials.seal import seal
 from wellhead_storage.errors import ArgumentConflict
