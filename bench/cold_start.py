@@ -28,6 +28,7 @@ from bench.cold_start_ways import WAYS
 from bench.download import rate
 from bench.download_figures import order
 from bench.download_run import await_quiet, busy, touch_memory
+from bench.model_infos import model_infos
 from bench.netns import Link, NetworkError, linked_namespaces
 from bench.random_llama import SHAPES, random_llama
 from bench.static_s3 import ServerError, StaticS3, static_s3
@@ -70,6 +71,7 @@ def _measure_all(options: argparse.Namespace) -> int:
         # A way that fetches nothing has the model on its disk, in the page cache.
         local = scratch / "local"
         shutil.copytree(data / BUCKET / FOLDER, local)
+        model_infos()
         subprocess.run([sys.executable, "-c", _WARM], check=True, capture_output=True)
         link = stack.enter_context(linked_namespaces())
         server = stack.enter_context(static_s3(data, scratch / "server", link))
@@ -101,7 +103,12 @@ def _start(way: str, options: argparse.Namespace, server: StaticS3, link: Link, 
     before = busy()
     try:
         ended = subprocess.run(
-            [*command, str(local), str(folder)], env=environment, cwd=_ROOT, capture_output=True, text=True, check=False
+            [*command, str(local), str(model_infos()), str(folder)],
+            env=environment,
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if ended.returncode:
             raise StartFailed(f"{way}: {ended.stderr.strip()[-3000:]}")

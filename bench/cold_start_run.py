@@ -1,8 +1,9 @@
 """One start of a pod, from nothing to the first answer, in the client's network namespace.
 
-    python -m bench.cold_start_run WAY URI LOCAL SCRATCH     prints one JSON object
+    python -m bench.cold_start_run WAY URI LOCAL INFOS SCRATCH     prints one JSON object
 
-LOCAL is the model's folder for ways that fetch nothing. The store is named by the environment, as KServe does it.
+LOCAL is the model's folder for ways that fetch nothing, INFOS what our image has of inspected model classes. The store
+is named by the environment, as KServe does it.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Watch:
             self.peak = max(self.peak, anonymous + shared)
 
 
-def measure(way: Way, uri: str, local: Path, folder: Path) -> Start:
+def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path) -> Start:
     """Run a pod to its first answer, and end it.
 
     Raises:
@@ -104,7 +105,8 @@ def measure(way: Way, uri: str, local: Path, folder: Path) -> Start:
     prepared = _initialize(way, pod, uri, local)
     clock = PhaseClock(time.monotonic())
     program = {"program": STOCK} if way.stock else {}
-    with pod.serve(clock, ARGUMENTS, way.settings, **program) as server:
+    settings = {**way.settings, "WELLHEAD_MODEL_INFOS": str(infos if way.fast else folder / "none")}
+    with pod.serve(clock, ARGUMENTS, settings, **program) as server:
         server.await_ready(READY_SECONDS, pause=0.02)
         answer = _ask(server.url)
         total = time.monotonic() - since
@@ -175,7 +177,7 @@ def _cpu(pid: int) -> float:
 if __name__ == "__main__":
     processes.adopt_orphans()
     try:
-        result = measure(WAYS[sys.argv[1]], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+        result = measure(WAYS[sys.argv[1]], sys.argv[2], *map(Path, sys.argv[3:6]))
         print(json.dumps(dataclasses.asdict(result)))
     finally:
         processes.end_orphans()

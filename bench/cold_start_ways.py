@@ -21,12 +21,14 @@ class Way:
         label: for the table.
         settings: variables of the server.
         stock: vLLM itself, without the model server.
+        fast: with a fast start, in our image, which has inspected model classes.
     """
 
     first: Literal["kserve", "stream", "download", "nothing"]
     label: str
     settings: Mapping[str, str] = field(default_factory=dict)
     stock: bool = False
+    fast: bool = False
 
 
 _STREAMER = {"WELLHEAD_LOADER": "runai_streamer"}
@@ -38,7 +40,7 @@ WAYS: dict[str, Way] = {
     "download": Way("download", "Wellhead: download, then vLLM", _OFF),
     "streamer": Way("stream", "Run:ai streamer", _STREAMER | _OFF),
     "overlap": Way("stream", "overlap", _OVERLAP | _OFF),
-    "overlap-fast": Way("stream", "overlap, fast start", _OVERLAP | _ON),
+    "overlap-fast": Way("stream", "overlap, fast start", _OVERLAP | _ON, fast=True),
     "local": Way("nothing", "local directory (the floor)", stock=True),
-    "local-fast": Way("nothing", "local directory, fast start", _ON),
+    "local-fast": Way("nothing", "local directory, fast start", _ON, fast=True),
 }

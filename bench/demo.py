@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench import processes
+from bench.model_infos import model_infos
 from bench.pod import SERVED_NAME, Pod, PodError, Server
 from bench.report import MIB, Measured, Screen, table
 from bench.smollm import smollm
@@ -79,6 +80,8 @@ def _run(screen: Screen, options: argparse.Namespace) -> int:
         with screen.step(f"upload to {URI}"):
             store.create_bucket(BUCKET)
             size = store.put_folder(BUCKET, PREFIX, checkpoint)
+        with screen.step("vLLM's model classes, inspected once, as in our images"):
+            model_infos()
         proxy = stack.enter_context(counting_proxy(store.endpoint_url))
         if options.compare:  # else the first way alone would pay for reading them from disk
             with screen.step("vLLM's own files into the page cache"):
@@ -114,7 +117,7 @@ def _start(
     proxy.clear()
     began = time.monotonic()
     clock = PhaseClock(began, on_end=lambda phase, seconds: screen.done(f"vLLM, {phase.name}", seconds))
-    server = running.enter_context(pod.serve(clock, VLLM_ARGUMENTS))
+    server = running.enter_context(pod.serve(clock, VLLM_ARGUMENTS, {"WELLHEAD_MODEL_INFOS": str(model_infos())}))
     _wait_until_ready(screen, server, proxy)
     ready = time.monotonic()
     by_engine = proxy.requests

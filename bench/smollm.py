@@ -43,9 +43,14 @@ _OTHER_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm",
 _CONTROL = 3  # llama.cpp's token type for special tokens
 
 
+def cache_folder() -> Path:
+    """Where benchmarks and tests keep what takes long to make."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wellhead"
+
+
 def smollm(shards: int = 4) -> Path:
     """The model's folder, converted first where the cache does not have it yet."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wellhead"
+    cache = cache_folder()
     folder = cache / f"smollm2-135m-instruct-{shards}shards"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)

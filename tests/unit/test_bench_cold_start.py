@@ -45,11 +45,17 @@ def test_the_table_has_a_row_for_each_way_with_medians_and_the_share_of_kserves_
 
 
 def test_every_aim_is_judged() -> None:
-    said = verdicts([ROUND], 2 * GIB, 1.0)
-    assert "overlap / local directory: 1.02, aim 1.05: met" in said
+    said = verdicts([ROUND], GIB, 1.0)
+    assert "overlap / local: 1.02, aim 1.05: met" in said
     assert "overlap with fast start / KServe: 0.37, aim 0.4: met" in said
     assert "overlap with fast start / streamer: 0.44, aim 0.45: met" in said
     assert said[-1].endswith("the same")
+
+
+def test_where_the_link_is_slower_than_a_disk_the_aim_is_the_link() -> None:
+    said = verdicts([ROUND], 2 * GIB, 1.0)
+    assert "overlap, limited by the link, 22.0 s behind the last byte: last byte / link: 1.16, aim 1.05: MISSED" in said
+    assert not any(line.startswith("overlap / local") for line in said)
 
 
 @pytest.mark.parametrize(
