@@ -77,6 +77,13 @@ class Engine:
         )
         return str(answer["choices"][0]["message"]["content"])
 
+    def says(self, text: str) -> bool:
+        """Whether its log has this; lines of inner processes may come after the answer that they belong to."""
+        deadline = time.monotonic() + 10
+        while text not in self.output and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return text in self.output
+
     def members(self) -> list[int]:
         """The process and all its descendants."""
         return tree(self.process.pid)

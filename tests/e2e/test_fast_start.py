@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.engine import SETTINGS, Engine, free_environment, running, wellhead
+from tests.e2e.observed import gone
 from wellhead_runtime.faststart.phases import PHASES
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -31,7 +32,6 @@ def shipped(tmp_path: Path) -> Path:
 @contextmanager
 def started(folder: Path, checkpoint: Path, port: int, **settings: str) -> Iterator[tuple[Engine, float]]:
     """An engine that answers, and how many seconds that took."""
-    folder.mkdir()
     command = wellhead("serve", f"--model={checkpoint}", "--served-model-name=smol", f"--port={port}", *SETTINGS)
     began = time.monotonic()
     with running(command, free_environment(folder, **settings), folder, port) as engine:
@@ -47,18 +47,24 @@ def command_line(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
-def test_a_fast_start_differs_in_nothing_but_its_time(
-    tmp_path: Path, checkpoint: Path, port: int, shipped: Path, capsys: pytest.CaptureFixture[str]
+def test_nothing_but_the_time_differs(
+    tmp_path_factory: pytest.TempPathFactory,
+    checkpoint: Path,
+    port: int,
+    shipped: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    stock = {"WELLHEAD_FAST_START": "off", "WELLHEAD_MODEL_INFOS": str(tmp_path / "none")}
-    with started(tmp_path / "stock", checkpoint, port, **stock) as (engine, usual):
+    # Short names: vLLM binds sockets below them.
+    stock_folder, fast_folder = map(tmp_path_factory.mktemp, ("stock", "fast"))
+    stock = {"WELLHEAD_FAST_START": "off", "WELLHEAD_MODEL_INFOS": "/none"}
+    with started(stock_folder, checkpoint, port, **stock) as (engine, usual):
         expected = engine.log_probabilities("smol")
         answer = engine.chat("smol", "What is the capital of France?")
         assert not any("forkserver" in command_line(pid) for pid in engine.members())
         assert engine.stop() == 0
 
     fast = {"WELLHEAD_FAST_START": "on", "WELLHEAD_MODEL_INFOS": str(shipped), "VLLM_LOGGING_LEVEL": "DEBUG"}
-    with started(tmp_path / "fast", checkpoint, port, **fast) as (engine, short):
+    with started(fast_folder, checkpoint, port, **fast) as (engine, short):
         assert engine.log_probabilities("smol") == expected
         assert engine.chat("smol", "What is the capital of France?") == answer
         [server] = [pid for pid in engine.members() if "multiprocessing.forkserver" in command_line(pid)]
@@ -67,7 +73,7 @@ def test_a_fast_start_differs_in_nothing_but_its_time(
         members = engine.members()
         assert engine.stop() == 0
         output = engine.output
-    assert not [pid for pid in members if Path(f"/proc/{pid}").exists()]
+    assert gone(members)
 
     assert "fast start is off" not in output, "no fallback"
     table = output[output.index("the engine is ready after") :].splitlines()[1 : 1 + len(PHASES)]

@@ -49,7 +49,7 @@ def test_weights_that_arrive_while_it_starts_give_the_same_answers(
             # What asks for the weights again gets a sentence, and never zeros.
             with pytest.raises(urllib.error.HTTPError):
                 engine.post("/collective_rpc", {"method": "reload_weights"})
-            assert "cannot be loaded a second time" in engine.output
+            assert engine.says("cannot be loaded a second time")
             members = engine.members()
         assert gone(members)
 
