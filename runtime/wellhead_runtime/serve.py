@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from wellhead_runtime import engine
 from wellhead_runtime.arguments import EngineArguments, is_uri, looks_like_path_or_uri, parse_arguments
 from wellhead_runtime.engine_credentials import engine_credentials, keep_secret_file
 from wellhead_runtime.faststart.byte_code import warn_where_missing
+from wellhead_runtime.faststart.compile_cache import CompileCache
 from wellhead_runtime.faststart.deciding import wants_fork_server
 from wellhead_runtime.faststart.model_infos import cache_root, edition, seed
 from wellhead_runtime.faststart.report import StartReport
@@ -56,28 +57,34 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
     fetching = weights.fetch(settings, environment) if weights and launch.strategy == "overlap" else None
     log.info("weights: %s (%s)", launch.strategy, launch.reason)
     variables = launch.environment(environment)
-    engine_name = edition(*installed_engine())
     derived = engine_environment(
-        environment, home_writable=_home_writable(environment), scratch=_scratch(), edition=engine_name
+        environment,
+        home_writable=_home_writable(environment),
+        scratch=_scratch(),
+        cache_writable=settings.cache_dir is None or os.access(settings.cache_dir, os.W_OK),
     )
     variables |= {name: value for name, value in derived.items() if name == "HOME" or not environment.get(name)}
     warn_where_missing()
+    engine_name = edition(*installed_engine())
+    plan = read_plan(Path(launch.model)) if launch.strategy != "engine" else None
+    cache = None
+    if settings.cache_dir and not environment.get("VLLM_CACHE_ROOT"):
+        served = plan.weights.uri if plan else launch.model
+        cache = CompileCache(settings.cache_dir / "vllm" / engine_name, cache_root(variables), served)
+        cache.fetch()
     seed(settings.model_infos / engine_name, cache_root(variables))
     fork_server, why = wants_fork_server(settings.fast_start, installed_engine(), arguments, variables)
     log.info("fast start: %s (%s)", "on" if fork_server else "off", why)
     command = engine.command(launch.model, launch.options, launch.weights, fork_server=fork_server)
-    initializer = _initializer_seconds(launch)
-    as_json = settings.log_format == "json"
-    if fetching is None:
-        return Supervisor(command, variables, StartReport(initializer, as_json=as_json)).run()
-    with closing(fetching):
-        report = StartReport(initializer, fetching.arrival, as_json=as_json)
-        return Supervisor(command, variables | {VARIABLE: str(fetching.path)}, report, fetching).run()
-
-
-def _initializer_seconds(launch: Launch) -> float:
-    plan = read_plan(Path(launch.model)) if launch.strategy != "engine" else None
-    return sum(plan.phases.values()) if plan else 0.0
+    with closing(fetching) if fetching else nullcontext():
+        if fetching:
+            variables |= {VARIABLE: str(fetching.path)}
+        report = StartReport(
+            sum(plan.phases.values()) if plan else 0.0,
+            fetching.arrival if fetching else None,
+            as_json=settings.log_format == "json",
+        )
+        return Supervisor(command, variables, report, fetching, when_ready=cache.publish if cache else None).run()
 
 
 @dataclass(frozen=True, slots=True)

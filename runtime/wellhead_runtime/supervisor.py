@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from wellhead_runtime.diagnosis import likely_cause
@@ -40,6 +40,7 @@ class Supervisor:
         report: follows its start.
         fetching: what brings its weights meanwhile; its memory is given up when the engine is ready, and its failure
             ends the engine.
+        when_ready: called once, in a thread of its own.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Supervisor:
         environment: Mapping[str, str],
         report: StartReport | None = None,
         fetching: Fetching | None = None,
+        when_ready: Callable[[], None] | None = None,
     ) -> None:
+        self._when_ready = when_ready
         self._report = report
         self._fetching = fetching
         self._command = list(command)
@@ -153,6 +156,15 @@ class Supervisor:
         for line in lines:
             sys.stderr.write(f"  {line}\n")
 
+    def _is_ready(self) -> None:
+        if self._ready.is_set():
+            return
+        self._ready.set()
+        if self._fetching:
+            self._fetching.give_up()
+        if self._when_ready:
+            threading.Thread(target=self._when_ready, daemon=True).start()
+
     def _forward(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_stop += 1
         if self._child is None:
@@ -203,9 +215,7 @@ class Supervisor:
                 if self._report:
                     self._report.line(text)
                 if _READY in line:
-                    self._ready.set()
-                    if self._fetching:
-                        self._fetching.give_up()
+                    self._is_ready()
                 elif not self._ready.is_set() and any(fatal in line for fatal in _FATAL):
                     self._end_later()
         if rest:

@@ -60,7 +60,7 @@ def streamer_environment(
 
 
 def engine_environment(
-    environment: Mapping[str, str], *, home_writable: bool, scratch: str, edition: str = ""
+    environment: Mapping[str, str], *, home_writable: bool, scratch: str, cache_writable: bool = True
 ) -> dict[str, str]:
     """Variables that every start of vLLM wants, whatever the way of loading.
 
@@ -68,17 +68,15 @@ def engine_environment(
         environment: the user's.
         home_writable: whether HOME exists and can be written (OpenShift gives a random user none).
         scratch: a folder that can be written.
-        edition: build and version of the engine, which shares no model infos with others (`faststart.model_infos`).
+        cache_writable: whether WELLHEAD_CACHE_DIR can be written.
     """
     variables = {"VLLM_ENGINE_READY_TIMEOUT_S": str(_ENGINE_READY_SECONDS)}
     if not home_writable:
         variables["HOME"] = scratch
     if cache := environment.get("WELLHEAD_CACHE_DIR", "").strip().rstrip("/"):
-        variables |= {
-            "VLLM_CACHE_ROOT": "/".join(filter(None, (f"{cache}/vllm", edition))),
-            "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
-            "TRITON_CACHE_DIR": f"{cache}/triton",
-        }
+        variables["VLLM_CACHE_ROOT"] = f"{scratch}/vllm"  # a copy (`faststart.compile_cache`)
+        if cache_writable:
+            variables |= {"TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor", "TRITON_CACHE_DIR": f"{cache}/triton"}
     return variables
 
 

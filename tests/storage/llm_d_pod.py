@@ -19,7 +19,7 @@ import json
 from wellhead_runtime import launcher, serve
 
 class Engine:
-    def __init__(self, command, variables):
+    def __init__(self, command, variables, *_, **__):
         self.started = {"command": list(command), "variables": dict(variables)}
 
     def run(self):
@@ -47,8 +47,8 @@ class Ended:
     @property
     def weights(self) -> str | None:
         """Where they stream from."""
-        first = self.command[len(engine.module())]
-        return first.partition("=")[2] if first.startswith(engine.WEIGHTS_OPTION) else None
+        given = (word.partition("=")[2] for word in self.command if word.startswith(engine.WEIGHTS_OPTION))
+        return next(given, None)
 
     @property
     def folder(self) -> Path:

@@ -126,7 +126,8 @@ class TestEveryPod:
             assert s3.secrets["s3-models"][name] not in ended.log
         assert ended.variables["AWS_ENDPOINT_URL"] == s3.cluster["AWS_ENDPOINT_URL"]
         assert ended.variables["HOME"] == str(pod.volume("/home/wellhead"))
-        assert Path(ended.variables["VLLM_CACHE_ROOT"]).parent == pod.volume("/var/cache/wellhead") / "vllm"
+        assert Path(ended.variables["TRITON_CACHE_DIR"]) == pod.volume("/var/cache/wellhead") / "triton"
+        assert Path(ended.variables["VLLM_CACHE_ROOT"]).is_relative_to(pod.volume("/tmp")), "a copy of what is there"
 
     def test_google_streams(self, gs: Namespace, role: str, tmp_path: Path) -> None:
         ended = started(pod_of("gs", role, gs, tmp_path))

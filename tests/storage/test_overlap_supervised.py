@@ -32,7 +32,7 @@ fetching = fetch()
 print(fetching.pid, flush=True)
 engine = [sys.executable, "-c", "import os, sys, time\\n" + sys.argv[2]]
 environment = dict(os.environ) | {{VARIABLE: str(fetching.path)}}
-run_to_exit(Supervisor(engine, environment, fetching).run, os.environ)
+run_to_exit(Supervisor(engine, environment, fetching=fetching).run, os.environ)
 """
 LOADS = """
 import hashlib

@@ -122,7 +122,9 @@ def engine_command(
     """From the recorded call through our `vllm` to the command of the engine."""
     started: list[Sequence[str]] = []
 
-    def supervisor(command: Sequence[str], variables: Mapping[str, str], report: StartReport) -> NoReturn:
+    def supervisor(
+        command: Sequence[str], variables: Mapping[str, str], report: StartReport, *_: object, **__: object
+    ) -> NoReturn:
         started.append(command)
         raise Started
 

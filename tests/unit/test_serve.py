@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Started:
     command: list[str]
     environment: dict[str, str]
     prepared: list[tuple[str, Path]]
+    when_ready: Callable[[], None] | None
 
     def __init__(self) -> None:
         self.command, self.environment, self.prepared = [], {}, []
@@ -38,8 +40,9 @@ class Started:
         environment: Mapping[str, str],
         report: StartReport,
         fetching: Fetching | None = None,
+        when_ready: Callable[[], None] | None = None,
     ) -> Started:
-        self.command, self.environment = list(command), dict(environment)
+        self.command, self.environment, self.when_ready = list(command), dict(environment), when_ready
         return self
 
     @property
@@ -55,11 +58,14 @@ class Started:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch, wellhead_log: pytest.LogCaptureFixture) -> Started:
+def started(
+    monkeypatch: pytest.MonkeyPatch, wellhead_log: pytest.LogCaptureFixture, tmp_path_factory: pytest.TempPathFactory
+) -> Started:
     made = Started()
     monkeypatch.setattr(module, "Supervisor", made)
     monkeypatch.setattr(module, "prepare_uri", made.prepare)
     monkeypatch.setattr(module, "installed_engine", lambda: ("cuda", "0.32.0"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("tmp")))
     return made
 
 
@@ -227,10 +233,19 @@ def test_a_fast_start_where_it_was_tried(started: Started, monkeypatch: pytest.M
     assert engine.FORK_SERVER_OPTION not in started.command
 
 
-def test_caches_go_to_the_volume_unless_the_user_says_otherwise(started: Started) -> None:
-    serve(["org/model"], {"WELLHEAD_CACHE_DIR": "/cache", "TRITON_CACHE_DIR": "/mine", "VLLM_CACHE_ROOT": ""})
-    assert started.environment["VLLM_CACHE_ROOT"].startswith("/cache/vllm/"), "empty means unset"
+def test_caches_go_to_the_volume_unless_the_user_says_otherwise(started: Started, tmp_path: Path) -> None:
+    given = {"WELLHEAD_CACHE_DIR": str(tmp_path)}
+    serve(["org/model"], given | {"TRITON_CACHE_DIR": "/mine", "VLLM_CACHE_ROOT": ""})
     assert started.environment["TRITON_CACHE_DIR"] == "/mine"
+    assert started.environment["TORCHINDUCTOR_CACHE_DIR"] == f"{tmp_path}/inductor"
+    own = Path(started.environment["VLLM_CACHE_ROOT"])
+    assert not own.is_relative_to(tmp_path), "an empty variable is unset, and vLLM's own cache is a copy"
+    assert started.when_ready is not None
+    (own / "torch_compile_cache" / "made").mkdir(parents=True, exist_ok=True)
+    started.when_ready()
+    assert [path.name for path in tmp_path.glob("vllm/cuda-0.32.0/*/torch_compile_cache/*")] == ["made"]
+    serve(["org/model"], given | {"VLLM_CACHE_ROOT": "/mine"})
+    assert started.when_ready is None
     serve(["org/model"], {"VLLM_ENGINE_READY_TIMEOUT_S": "7"})
     assert started.environment["VLLM_ENGINE_READY_TIMEOUT_S"] == "7"
 

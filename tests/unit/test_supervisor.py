@@ -46,6 +46,16 @@ def sentence(err: str) -> str:
     return err.rstrip("\n").splitlines()[-1]
 
 
+# How it becomes ready --------------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_it_is_called_once() -> None:
+    before = "supervisor._when_ready = lambda: print('called', file=sys.stderr, flush=True)"
+    ended = run(f"{READY}; {READY}; time.sleep(0.3)", before)
+    assert ended.err.count("called") == 1
+    assert "called" not in run("time.sleep(0.1)", before).err
+
+
 # How it ends -----------------------------------------------------------------------------------------------------
 
 

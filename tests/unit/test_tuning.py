@@ -112,10 +112,17 @@ def test_a_random_user_gets_a_home() -> None:
 @pytest.mark.parametrize("cache", ["/cache", "/cache/", " /cache "])
 def test_compile_caches_go_to_the_volume(cache: str) -> None:
     given = {"WELLHEAD_CACHE_DIR": cache}
-    found = engine_environment(given, home_writable=True, scratch="/tmp/x", edition="cpu-1.2.3")
-    assert found["VLLM_CACHE_ROOT"] == "/cache/vllm/cpu-1.2.3"
+    found = engine_environment(given, home_writable=True, scratch="/tmp/x")
+    assert found["VLLM_CACHE_ROOT"] == "/tmp/x/vllm", "vLLM's own is a copy"
     assert found["TORCHINDUCTOR_CACHE_DIR"] == "/cache/inductor"
     assert found["TRITON_CACHE_DIR"] == "/cache/triton"
+
+
+def test_a_volume_that_cannot_be_written_is_read_only_through_the_copy() -> None:
+    given = {"WELLHEAD_CACHE_DIR": "/cache"}
+    found = engine_environment(given, home_writable=True, scratch="/tmp/x", cache_writable=False)
+    assert found["VLLM_CACHE_ROOT"] == "/tmp/x/vllm"
+    assert not any(value.startswith("/cache") for value in found.values())
 
 
 def test_no_cache_without_a_volume() -> None:

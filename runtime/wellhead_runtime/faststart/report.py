@@ -12,10 +12,6 @@ from wellhead_storage.logs import log
 _BYTES = ("first byte", "last byte")
 
 
-def _nothing_arrives() -> tuple[float, float]:
-    return 0.0, 0.0
-
-
 class StartReport:
     """Follows the engine's output until it is ready, and then says what took how long.
 
@@ -26,7 +22,7 @@ class StartReport:
     """
 
     def __init__(
-        self, initializer: float, arrival: Callable[[], tuple[float, float]] = _nothing_arrives, *, as_json: bool
+        self, initializer: float, arrival: Callable[[], tuple[float, float]] | None = None, *, as_json: bool
     ) -> None:
         self._initializer = initializer
         self._arrival = arrival
@@ -52,7 +48,7 @@ class StartReport:
     def _say(self, clock: PhaseClock) -> None:
         phases, total = clock.durations, sum(clock.durations.values())
         before = {"initializer": self._initializer} if self._initializer else {}
-        moments = zip(_BYTES, self._arrival(), strict=True)
+        moments = zip(_BYTES, self._arrival() if self._arrival else (0.0, 0.0), strict=True)
         came = {name: max(0.0, moment - clock.started) for name, moment in moments if moment}
         if self._as_json:
             bytes_came = {name.replace(" ", "_"): seconds for name, seconds in came.items()}
