@@ -42,6 +42,10 @@ journey: $(VENV)/.engine system-tools ## A sample's pod from bucket to answer, w
 bench: $(VENV)/.bench bench-tools ## Measure downloads beside every peer (root; 20 minutes, 5 GB of memory; BENCH="--rounds 3" to choose)
 	$(BIN)/python -m bench.download $(or $(BENCH),--rates unshaped 1 2.5)
 
+.PHONY: cold-start
+cold-start: $(VENV)/.engine $(VENV)/.bench bench-tools ## Measure starts from nothing to an answer, in every way (root; 20 minutes for each rate, 12 GB of memory; COLD_START="--rates 1")
+	$(BIN)/python -m bench.cold_start $(COLD_START)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Style, types, layers, Dockerfile
 	$(BIN)/ruff check .
