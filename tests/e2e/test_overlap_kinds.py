@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.e2e import random_models
 from tests.e2e.conftest import BUCKET, prepare
 from tests.e2e.engine import Engine, free_environment, running, wellhead
 from tests.e2e.observed import gets
-from tests.support.counting_proxy import CountingProxy, counting_proxy
+from tests.support.counting_proxy import CountingProxy, Request, counting_proxy
 from tests.support.seaweedfs import SeaweedFS
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
@@ -33,6 +34,7 @@ KINDS: list[Kind] = [
     random_models.eight_bits,
     random_models.four_bits,
 ]
+_PATIENCE = 200  # seconds; both ranks wait after about 25 on two idle cores
 _REPOSITORY = Path(__file__).parents[2]
 
 
@@ -139,12 +141,17 @@ def test_two_ranks_share_one_copy_and_compute_the_same(
     """A mixture of experts in 120 shards, whose last one is kept back until both ranks wait for it."""
     both_wait = threading.Event()
 
-    with counting_proxy(store.endpoint_url) as proxy:
+    def keep_back(request: Request) -> None:
+        if request.path.endswith(last):
+            both_wait.wait(_PATIENCE)
+
+    with counting_proxy(store.endpoint_url) as proxy, ExitStack() as at_the_end:
+        at_the_end.callback(both_wait.set)
         model = put(random_models.mixture_of_experts, pod, store, proxy.endpoint_url)
         last = model.shards[-1].name
         proxy.clear()
-        proxy.interfere = lambda request: (both_wait.wait(200) and None) if last in request.path else None
-        environment = free_environment(pod, **caches, **TWO_RANKS, WELLHEAD_STALL_TIMEOUT="200")
+        proxy.interfere = keep_back
+        environment = free_environment(pod, **caches, **TWO_RANKS, WELLHEAD_STALL_TIMEOUT=str(_PATIENCE))
         with running(serve(model.arriving, port), environment, pod, port) as engine:
             memory = mapped_by_two(engine, f"memfd:wellhead-{len(model.shards) - 1} ")
             both_wait.set()
@@ -169,7 +176,7 @@ def serve(folder: Path, port: int) -> list[str]:
 
 def mapped_by_two(engine: Engine, name: str) -> set[int]:
     """Wait until two processes of the engine have mapped a shard; the inodes that they see."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         assert engine.process.poll() is None, engine.output[-4000:]
         found = [inodes for pid in engine.members() if (inodes := inodes_of(pid, name))]
