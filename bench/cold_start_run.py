@@ -77,9 +77,9 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        base = _shmem()
+        base = memory("Shmem")
         while not self._done.wait(_PAUSE):
-            shared = max(0, _shmem() - base)
+            shared = max(0, memory("Shmem") - base)
             anonymous = 0
             for pid in processes.tree(os.getpid())[1:]:
                 rollup = _numbers(Path("/proc", str(pid), "smaps_rollup"))
@@ -108,10 +108,12 @@ def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path) -> Start
     settings = {**way.settings, "WELLHEAD_MODEL_INFOS": str(infos if way.fast else folder / "none")}
     with pod.serve(clock, ARGUMENTS, settings, **program) as server:
         server.await_ready(READY_SECONDS, pause=0.02)
-        answer = _ask(server.url)
+        _ask(server.url)
         total = time.monotonic() - since
         watch.stop()
         cpu = sum(_cpu(pid) for pid in processes.tree(os.getpid()))
+        # Not timed: vLLM compiles something for the first request with log-probabilities, eleven seconds on two cores.
+        answer = _ask(server.url, logprobs=1)
     return Start(
         began=began,
         init=prepared,
@@ -145,13 +147,14 @@ def _initialize(way: Way, pod: Pod, uri: str, local: Path) -> float:
     return time.monotonic() - began
 
 
-def _ask(url: str) -> str:
-    body = {"model": SERVED_NAME, "prompt": "One two three", "max_tokens": 4, "temperature": 0, "logprobs": 1}
+def _ask(url: str, **more: int) -> str:
+    """The text, and with `logprobs` the tokens' probabilities."""
+    body = {"model": SERVED_NAME, "prompt": "One two three", "max_tokens": 4, "temperature": 0, **more}
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/v1/completions", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=120) as response:
         (choice,) = json.load(response)["choices"]
-    return json.dumps([choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]])
+    return json.dumps([choice["text"], (choice.get("logprobs") or {}).get("token_logprobs")])
 
 
 def _numbers(path: Path) -> dict[str, int]:
@@ -162,9 +165,9 @@ def _numbers(path: Path) -> dict[str, int]:
     return {}
 
 
-def _shmem() -> int:
-    """Of the whole machine: nothing else may use any meanwhile."""
-    return _numbers(Path("/proc/meminfo"))["Shmem:"]
+def memory(kind: str) -> int:
+    """Bytes of the whole machine's, by the kernel's name for them."""
+    return _numbers(Path("/proc/meminfo"))[f"{kind}:"]
 
 
 def _cpu(pid: int) -> float:
