@@ -13,6 +13,7 @@ from wellhead_runtime.faststart.deciding import wants_fork_server
 from wellhead_storage.errors import InvalidConfiguration
 
 TRIED = ("cpu", "0.32.0")
+CUDA = ("cuda", "0.32.0")
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,18 @@ def test_what_it_was_tried_with_starts_fast(setting: Literal["auto", "on"], opti
     assert decided(*options, setting=setting, VLLM_USE_RUST_FRONTEND="0", OMP_NUM_THREADS="3")[0]
 
 
+def test_with_cuda_it_has_to_be_asked_for() -> None:
+    assert decided(engine=CUDA) == (False, "with CUDA only where it is asked for: WELLHEAD_FAST_START=on")
+    assert decided("--tensor-parallel-size=1", engine=CUDA, setting="on")[0]
+
+
+@pytest.mark.parametrize("option", ["--tensor-parallel-size=2", "-tp=4", "--pipeline-parallel-size=2"])
+def test_several_gpus_were_not_tried(option: str) -> None:
+    assert not decided(option, engine=CUDA)[0]
+    with pytest.raises(InvalidConfiguration, match="parallel-size is above 1 with CUDA"):
+        decided(option, engine=CUDA, setting="on")
+
+
 def test_off_is_off() -> None:
     assert decided(setting="off") == (False, "WELLHEAD_FAST_START=off")
 
@@ -52,7 +65,8 @@ def test_off_is_off() -> None:
 @pytest.mark.parametrize(
     ("engine", "named"),
     [
-        (("cuda", "0.32.0"), "cuda 0.32.0"),
+        (("cuda", "0.33.0"), "cuda 0.33.0"),
+        (("cuda", "0.32.0+rocm700"), "0.32.0+rocm700"),
         (("cpu", "0.33.0"), "cpu 0.33.0"),
         (("cpu", "0.3"), "0.3"),
         (("cuda", ""), "cuda"),

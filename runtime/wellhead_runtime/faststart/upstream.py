@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.util import find_spec
@@ -28,9 +29,9 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
-# What engine core and CPU workers import in any case; a model's own module takes a fraction of a second.
-PRELOADED = (
-    "vllm.v1.worker.cpu_worker",
+# What engine core and workers import in any case; a model's own module takes a fraction of a second.
+_WORKERS = {"cpu": "vllm.v1.worker.cpu_worker", "cuda": "vllm.v1.worker.gpu_worker"}
+_PRELOADED = (
     "vllm.v1.engine.core",
     "vllm.v1.executor.multiproc_executor",
     "vllm.model_executor.model_loader",
@@ -51,6 +52,17 @@ def missing() -> str:
         if not hasattr(server, part):
             return f"multiprocessing's fork server has no {part}"
     return ""
+
+
+def preloaded(build: str) -> tuple[str, ...]:
+    """Modules that the server imports for a build of vLLM ("cpu", "cuda")."""
+    return (_WORKERS[build], *_PRELOADED)
+
+
+def touched_device() -> bool:
+    """Whether an import has touched a GPU: a forked process cannot use it then (CUDA's rule)."""
+    torch: Any = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_initialized())
 
 
 def start_processes_through(choose: Callable[[], BaseContext | None]) -> None:
