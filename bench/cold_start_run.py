@@ -44,6 +44,7 @@ class Start:
         answer: tokens and log-probabilities, as text, to be compared between ways.
         peak: most bytes that cannot be reclaimed (anonymous and shared) of all processes together.
         shared: most bytes of shared memory.
+        resident: most bytes of everything that the processes have in memory, page cache that they map included.
         fetcher_resident: most bytes of the fetcher besides the shared ones.
         fetcher_cpu: its CPU seconds.
         cpu: CPU seconds of everything.
@@ -56,6 +57,7 @@ class Start:
     answer: str
     peak: int
     shared: int
+    resident: int
     fetcher_resident: int
     fetcher_cpu: float
     cpu: float
@@ -65,7 +67,7 @@ class Watch:
     """Looks at the memory of this process's descendants until it is told to stop."""
 
     def __init__(self) -> None:
-        self.peak = self.shared = self.fetcher_resident = 0
+        self.peak = self.shared = self.resident = self.fetcher_resident = 0
         self.fetcher_cpu = 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -80,10 +82,11 @@ class Watch:
         base = memory("Shmem")
         while not self._done.wait(_PAUSE):
             shared = max(0, memory("Shmem") - base)
-            anonymous = 0
+            anonymous = mapped = 0
             for pid in processes.tree(os.getpid())[1:]:
                 rollup = _numbers(Path("/proc", str(pid), "smaps_rollup"))
                 anonymous += rollup.get("Pss_Anon:", 0)
+                mapped += rollup.get("Pss_File:", 0)
                 with contextlib.suppress(OSError):
                     if _FETCHER in Path("/proc", str(pid), "cmdline").read_text():
                         self.fetcher_resident = max(self.fetcher_resident, rollup.get("Pss_Anon:", 0))
@@ -91,6 +94,7 @@ class Watch:
                         self.fetcher_cpu = (int(fields[11]) + int(fields[12])) / _TICKS
             self.shared = max(self.shared, shared)
             self.peak = max(self.peak, anonymous + shared)
+            self.resident = max(self.resident, anonymous + shared + mapped)
 
 
 def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path) -> Start:
@@ -122,6 +126,7 @@ def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path) -> Start
         answer=answer,
         peak=watch.peak,
         shared=watch.shared,
+        resident=watch.resident,
         fetcher_resident=watch.fetcher_resident,
         fetcher_cpu=watch.fetcher_cpu,
         cpu=cpu,
