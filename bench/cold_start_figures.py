@@ -23,7 +23,6 @@ _COLUMNS = (
     "requests",
     "CPU s",
     "peak MiB",
-    "with mapped files MiB",
     "shared MiB",
     "other load, cores",
 )
@@ -72,7 +71,6 @@ def table(rounds: Sequence[Round], weights: int) -> str:
             f"{median(run.requests for run in runs):.0f}",
             _middle(runs, lambda run: run.start.cpu),
             f"{median(run.start.peak for run in runs) / MIB:,.0f}",
-            f"{median(run.start.resident for run in runs) / MIB:,.0f}",
             f"{median(run.start.shared for run in runs) / MIB:,.0f}",
             f"{max(run.other for run in runs):.2f}",
         ]
@@ -115,7 +113,7 @@ def verdicts(rounds: Sequence[Round], weights: int, gbit: float | None) -> list[
             cpu = median(run.start.fetcher_cpu for run in runs) * GIB / weights
             aim(f"{way}: fetcher, CPU seconds per GiB", cpu, 1.5)
             if "local" in known:
-                peak = median(each[way].start.resident / each["local"].start.resident for each in rounds)
+                peak = median(each[way].start.peak / each["local"].start.peak for each in rounds)
                 aim(f"{way}: peak memory / local directory", peak, 1.02)
     answers = {each[way].start.answer for each in rounds for way in each}
     same = "the same" if len(answers) == 1 else f"{len(answers)} DIFFERENT ONES"

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import processes
+from bench.cgroup import Cgroup, entered
 from bench.cold_start_ways import STOCK, WAYS, Way
 from bench.pod import SERVED_NAME, Pod, PodError
 from wellhead_runtime.faststart.phases import PhaseClock
@@ -44,7 +45,6 @@ class Start:
         answer: tokens and log-probabilities, as text, to be compared between ways.
         peak: most bytes that cannot be reclaimed (anonymous and shared) of all processes together.
         shared: most bytes of shared memory.
-        resident: most bytes of everything that the processes have in memory, page cache that they map included.
         fetcher_resident: most bytes of the fetcher besides the shared ones.
         fetcher_cpu: its CPU seconds.
         cpu: CPU seconds of everything.
@@ -57,18 +57,19 @@ class Start:
     answer: str
     peak: int
     shared: int
-    resident: int
     fetcher_resident: int
     fetcher_cpu: float
     cpu: float
 
 
 class Watch:
-    """Looks at the memory of this process's descendants until it is told to stop."""
+    """Looks at a control group until it is told to stop."""
 
-    def __init__(self) -> None:
-        self.peak = self.shared = self.resident = self.fetcher_resident = 0
+    def __init__(self, group: Cgroup) -> None:
+        self.peak = self.shared = self.fetcher_resident = 0
         self.fetcher_cpu = 0.0
+        self._group, self._own = group, group.used()
+        self._fetcher: Path | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
@@ -79,32 +80,30 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        base = memory("Shmem")
         while not self._done.wait(_PAUSE):
-            shared = max(0, memory("Shmem") - base)
-            anonymous = mapped = 0
-            for pid in processes.tree(os.getpid())[1:]:
-                rollup = _numbers(Path("/proc", str(pid), "smaps_rollup"))
-                anonymous += rollup.get("Pss_Anon:", 0)
-                mapped += rollup.get("Pss_File:", 0)
-                with contextlib.suppress(OSError):
-                    if _FETCHER in Path("/proc", str(pid), "cmdline").read_text():
-                        self.fetcher_resident = max(self.fetcher_resident, rollup.get("Pss_Anon:", 0))
-                        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-                        self.fetcher_cpu = (int(fields[11]) + int(fields[12])) / _TICKS
+            used = self._group.used()
+            shared = used.shared - self._own.shared
             self.shared = max(self.shared, shared)
-            self.peak = max(self.peak, anonymous + shared)
-            self.resident = max(self.resident, anonymous + shared + mapped)
+            self.peak = max(self.peak, used.anonymous - self._own.anonymous + shared)
+            self._fetcher = self._fetcher or next(filter(_is_fetcher, self._group.processes()), None)
+            with contextlib.suppress(OSError):
+                if self._fetcher:
+                    self._look_at_the_fetcher(self._fetcher)
+
+    def _look_at_the_fetcher(self, process: Path) -> None:
+        self.fetcher_resident = max(self.fetcher_resident, _numbers(process / "status").get("RssAnon:", 0))
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        self.fetcher_cpu = (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path) -> Start:
+def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path, group: Cgroup) -> Start:
     """Run a pod to its first answer, and end it.
 
     Raises:
         PodError: a container failed.
     """
     pod = Pod(folder, os.environ.get("PATH", os.defpath))
-    watch = Watch()
+    watch = Watch(group)
     began, since = time.time(), time.monotonic()
     prepared = _initialize(way, pod, uri, local)
     clock = PhaseClock(time.monotonic())
@@ -126,7 +125,6 @@ def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path) -> Start
         answer=answer,
         peak=watch.peak,
         shared=watch.shared,
-        resident=watch.resident,
         fetcher_resident=watch.fetcher_resident,
         fetcher_cpu=watch.fetcher_cpu,
         cpu=cpu,
@@ -175,6 +173,12 @@ def memory(kind: str) -> int:
     return _numbers(Path("/proc/meminfo"))[f"{kind}:"]
 
 
+def _is_fetcher(process: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return _FETCHER in (process / "cmdline").read_text()
+    return False
+
+
 def _cpu(pid: int) -> float:
     with contextlib.suppress(OSError):
         fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
@@ -184,8 +188,9 @@ def _cpu(pid: int) -> float:
 
 if __name__ == "__main__":
     processes.adopt_orphans()
-    try:
-        result = measure(WAYS[sys.argv[1]], sys.argv[2], *map(Path, sys.argv[3:6]))
-        print(json.dumps(dataclasses.asdict(result)))
-    finally:
-        processes.end_orphans()
+    with entered() as own_group:
+        try:
+            result = measure(WAYS[sys.argv[1]], sys.argv[2], *map(Path, sys.argv[3:6]), own_group)
+            print(json.dumps(dataclasses.asdict(result)))
+        finally:
+            processes.end_orphans()

@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +37,11 @@ class Link:
 
     def in_server(self, *command: str) -> list[str]:
         """A command line that runs there."""
-        return ["ip", "netns", "exec", self.server, *command]
+        return _inside(self.server, command)
 
     def in_client(self, *command: str) -> list[str]:
         """A command line that runs there."""
-        return ["ip", "netns", "exec", self.client, *command]
+        return _inside(self.client, command)
 
     def shape(self, gbit: float | None) -> None:
         """Limit what the server sends; None lifts the limit."""
@@ -92,3 +92,8 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NetworkError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+
+
+def _inside(namespace: str, command: Sequence[str]) -> list[str]:
+    # `ip netns exec` would also mount another /sys, without the control groups.
+    return ["nsenter", f"--net=/run/netns/{namespace}", "--", *command]
