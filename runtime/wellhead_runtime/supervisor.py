@@ -123,10 +123,14 @@ class Supervisor:
             elif ended.si_pid == child.pid:
                 return child.wait()
             else:
-                self._reap(*os.waitpid(ended.si_pid, 0))
+                self._reap(ended.si_pid)
 
-    def _reap(self, pid: int, status: int) -> None:
+    def _reap(self, pid: int) -> None:
         """An engine without its weights need not be waited for."""
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            return  # the thread that saw the engine get ready was quicker, with the fetcher
         if self._fetching and pid == self._fetching.pid:
             self._fetching.ended(status)
             if self._fetching.error:

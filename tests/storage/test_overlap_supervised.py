@@ -118,7 +118,7 @@ def test_the_memory_is_there_until_the_engine_is_ready_and_then_never_again(prep
     loads = expected(llama)
     assert said[: 2 * len(loads)] == loads * 2, "a draft in the same checkpoint loads it a second time"
     assert "the weights' shared memory was given back" in said[-1].lower()
-    assert code == 3
+    assert code == 3, err
     assert "of shared memory given back" in err
     assert gone(int(pid))
 
@@ -129,7 +129,7 @@ def test_a_user_without_privileges_or_a_place_to_write(prepared: Pod, llama: Mod
     prepared.folder.chmod(0o755)
     code, out, err = run(prepared, LOADS + f"load()\n{READY}\ntime.sleep(0.2); sys.exit(3)", *USER)
     assert out[1:-1] == expected(llama), err
-    assert code == 3
+    assert code == 3, err
 
 
 def may_mount() -> bool:
@@ -144,7 +144,7 @@ def test_a_proc_that_hides_the_processes_of_others(prepared: Pod, llama: Model, 
     engine = LOADS + f"load()\n{READY}\ntime.sleep(0.2); sys.exit(3)"
     code, out, err = run(prepared, engine, *hardened, *USER)
     assert out[1:-1] == expected(llama), err
-    assert code == 3
+    assert code == 3, err
 
 
 @pytest.mark.skipif(not may_be_another_user(), reason="needs root, and a Python that others may read")

@@ -304,6 +304,30 @@ os.wait(); time.sleep(0.3)
     assert "after it was ready (exit code 4)" in err
 
 
+def test_an_orphan_that_another_thread_collects_first_is_no_failure() -> None:
+    """As the fetcher is, where the last byte has just come when the engine gets ready."""
+    quicker = """
+import time
+look = os.waitid
+def waitid(*arguments):
+    ended = look(*arguments)
+    if ended and ended.si_pid != supervisor._child.pid:
+        os.waitpid(ended.si_pid, 0)
+    return ended
+os.waitid = waitid
+"""
+    engine = f"""
+if not os.fork():
+    if not os.fork():
+        time.sleep(0.1)
+    os._exit(0)
+os.wait(); time.sleep(0.3)
+{READY}; sys.exit(4)
+"""
+    ended, _, err = run(engine, SUBREAPER + quicker)
+    assert ended == 4, err
+
+
 def test_this_machine_can_show_what_the_tests_above_look_for() -> None:
     assert alive(os.getpid())
     assert not alive(2**22 + 1)
