@@ -1,7 +1,7 @@
 """A memory control group (version 1 or 2) around this process: what it and its children use, at the cost of one read.
 
-The alternative, `/proc/<pid>/smaps_rollup` of each process, walks every page under the lock that page faults need: 70 ms
-for one vLLM that has loaded 2 GiB, which ten times a second slowed down what was to be measured.
+The alternative, `/proc/<pid>/smaps_rollup` of each process, walks every page under the lock that page faults need: 70
+ms for one vLLM that has loaded 2 GiB, which ten times a second slowed down what was to be measured.
 """
 
 from __future__ import annotations

@@ -190,7 +190,8 @@ if __name__ == "__main__":
     processes.adopt_orphans()
     with entered() as own_group:
         try:
-            result = measure(WAYS[sys.argv[1]], sys.argv[2], *map(Path, sys.argv[3:6]), own_group)
+            local, infos, folder = map(Path, sys.argv[3:6])
+            result = measure(WAYS[sys.argv[1]], sys.argv[2], local, infos, folder, own_group)
             print(json.dumps(dataclasses.asdict(result)))
         finally:
             processes.end_orphans()

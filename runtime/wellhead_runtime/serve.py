@@ -22,6 +22,7 @@ from wellhead_runtime.launch import Launch, engine_launch, plain_launch, plan_la
 from wellhead_runtime.machine import inspect_machine, installed_engine
 from wellhead_runtime.overlap.arrivals import VARIABLE
 from wellhead_runtime.overlap.fetching import Fetching
+from wellhead_runtime.overlap.memory import read_once
 from wellhead_runtime.overlap.probe import missing_here
 from wellhead_runtime.preparing import model_folder, prepare_uri
 from wellhead_runtime.printing import plain_command
@@ -54,7 +55,8 @@ def serve(argv: list[str], environment: Mapping[str, str]) -> int:
     if only_print:
         sys.stdout.write(plain_command(launch, None if arguments.has(_NAME) else arguments.model) + "\n")
         return 0
-    fetching = weights.fetch(settings, environment) if weights and launch.strategy == "overlap" else None
+    overlap = weights if launch.strategy == "overlap" else None
+    fetching = overlap.fetch(settings, environment, read_once=read_once(arguments)) if overlap else None
     log.info("weights: %s (%s)", launch.strategy, launch.reason)
     variables = launch.environment(environment)
     derived = engine_environment(
@@ -95,8 +97,8 @@ class _Streamed:
     folder: Path
     credentials: Credentials
 
-    def fetch(self, settings: Settings, environment: Mapping[str, str]) -> Fetching:
-        return Fetching(self.plan, self.folder, self.credentials, settings, environment)
+    def fetch(self, settings: Settings, environment: Mapping[str, str], *, read_once: bool) -> Fetching:
+        return Fetching(self.plan, self.folder, self.credentials, settings, environment, read_once=read_once)
 
 
 def _launch(

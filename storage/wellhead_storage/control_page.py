@@ -4,7 +4,8 @@ One small shared mapping (a memfd) between three kinds of processes: the starter
 the shards' memory and drops both; the fetcher, which says how far it is; and the engine's processes, which read. Every
 field has one writer, so that nothing needs a lock:
 
-    0     starter, before others look: magic, version, bytes of the file table, number and bytes of the parts, patience
+    0     starter, before others look: magic, version, bytes of the file table, number and bytes of the parts, patience,
+          1 if the shards are read once
     64    starter: 1 once the shards' memory is given up
     80    fetcher: time.monotonic() of the first byte, and of the last; 0 before
     128   fetcher: state, exit code, length of the sentence, and the sentence of a failure
@@ -30,7 +31,7 @@ from enum import IntEnum
 PART_BYTES = 32 * 1024 * 1024
 """Of one request: half of what downloads use, since tensors in parts that come side by side all arrive late."""
 
-_MAGIC, _VERSION = b"WELLHEAD", 2
+_MAGIC, _VERSION = b"WELLHEAD", 3
 _FIXED = struct.Struct("<8sIIIIQd")
 _GIVEN_UP = 64
 _TIMES_AT = 80
@@ -95,6 +96,7 @@ class ControlPage:
         files: the file table, in the order of fetching.
         parts: of all files, in that order.
         patience: seconds without any progress after which a reader gives up.
+        read_once: whether one reader takes every shard, once, and may give its memory back then.
 
     Raises:
         ForeignPage: it is of another version, or none.
@@ -103,12 +105,13 @@ class ControlPage:
     def __init__(self, descriptor: int, *, write: bool = False) -> None:
         access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
         self._map = mmap.mmap(descriptor, 0, access=access)
-        magic, version, table, count, _, part_bytes, self.patience = _FIXED.unpack_from(self._map)
+        magic, version, table, count, once, part_bytes, self.patience = _FIXED.unpack_from(self._map)
         if magic != _MAGIC or version != _VERSION:
             raise ForeignPage(f"the control page has version {version}, and this is version {_VERSION}")
         end = _COUNTERS_AT + 8 * count
         found = json.loads(self._map[end : end + table])
         self.folder: str = found["folder"]
+        self.read_once = bool(once)
         self.files = tuple(ArrivingFile(**entry) for entry in found["files"])
         self.parts = tuple(_parts(self.files, part_bytes))
         self._part_bytes = part_bytes
@@ -128,13 +131,15 @@ class ControlPage:
         files: Sequence[ArrivingFile],
         patience: float,
         part_bytes: int = PART_BYTES,
+        *,
+        read_once: bool = False,
     ) -> None:
         """Lay out a page in an empty memory file."""
         table = json.dumps({"folder": folder, "files": [asdict(file) for file in files]}).encode()
         count = sum(file.parts(part_bytes) for file in files)
         os.ftruncate(descriptor, _COUNTERS_AT + 8 * count + len(table))
         os.pwrite(descriptor, table, _COUNTERS_AT + 8 * count)
-        os.pwrite(descriptor, _FIXED.pack(_MAGIC, _VERSION, len(table), count, 0, part_bytes, patience), 0)
+        os.pwrite(descriptor, _FIXED.pack(_MAGIC, _VERSION, len(table), count, read_once, part_bytes, patience), 0)
 
     def give_up(self) -> None:
         """From now on nobody may open the shards' memory: it goes away."""

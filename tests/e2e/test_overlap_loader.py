@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.arriving import Arriving, arriving
 from wellhead_runtime.overlap.arrivals import VARIABLE, ArrivalError, Arrivals
+from wellhead_runtime.overlap.loaded import LoadedShards
 from wellhead_runtime.overlap.tensors import arriving_tensors
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(120)]
@@ -164,6 +165,85 @@ def test_nothing_is_copied_and_changes_in_place_stay_ones_own(tmp_path: Path) ->
         assert torch.equal(other, big["model.safetensors"]["weight"]), "a model may keep a tensor"
 
 
+MIB = 1 << 20
+
+
+def four_shards() -> Shards:
+    import torch
+
+    return {
+        f"model-{number}-of-4.safetensors": {f"layers.{number}.{part}": torch.randn(MIB // 8) for part in "ab"}
+        for number in range(1, 5)
+    }
+
+
+def test_the_memory_of_a_shard_that_is_read_once_goes_when_the_next_has_begun(tmp_path: Path) -> None:
+    shards = four_shards()
+    with arriving(write(tmp_path / "model", shards), part_bytes=MIB, read_once=True) as memory:
+        memory.bring_all()
+        arrivals = Arrivals(memory.path)
+        loaded = LoadedShards(arrivals, here=True)
+        left = [
+            sum(used > 0 for used in memory.in_memory())
+            for _ in arriving_tensors(arrivals, shards, lambda _: False, loaded)
+        ]
+        assert left == [4, 4, 4, 3, 3, 2, 2, 1], "of four, at each of eight tensors"
+        loaded.give_back()
+        assert sum(memory.in_memory()) == 0
+        for name in shards:
+            with pytest.raises(ArrivalError, match="cannot be loaded a second time"), arrivals.shard(name):
+                pass
+
+
+def test_memory_of_which_a_tensor_lives_stays_with_its_bytes(tmp_path: Path) -> None:
+    """Whatever Python's references say: a view of a view is enough."""
+    import torch
+
+    shards = four_shards()
+    with arriving(write(tmp_path / "model", shards), part_bytes=MIB, read_once=True) as memory:
+        memory.bring_all()
+        arrivals = Arrivals(memory.path)
+        loaded = LoadedShards(arrivals, here=True)
+        kept = {
+            name: tensor.reshape(2, -1)[1]
+            for name, tensor in arriving_tensors(arrivals, shards, lambda _: False, loaded)
+            if name.endswith("a") and "2" not in name
+        }
+        loaded.give_back()
+        assert [used > 0 for used in memory.in_memory()] == [True, False, True, True]
+        memory.give_up()
+        for name, half in kept.items():
+            expected = next(tensors[name] for tensors in shards.values() if name in tensors)
+            assert torch.equal(half, expected.reshape(2, -1)[1])
+
+
+@pytest.mark.parametrize(("read_once", "here"), [(False, True), (True, False)], ids=["ranks", "second pass"])
+def test_memory_that_somebody_else_may_want_stays(tmp_path: Path, read_once: bool, here: bool) -> None:
+    shards = four_shards()
+    with arriving(write(tmp_path / "model", shards), part_bytes=MIB, read_once=read_once) as memory:
+        memory.bring_all()
+        arrivals = Arrivals(memory.path)
+        loaded = LoadedShards(arrivals, here=here)
+        for _ in range(2):
+            names = [name for name, _ in arriving_tensors(arrivals, shards, lambda _: False, loaded)]
+            assert len(names) == 8
+        loaded.give_back()
+        assert all(memory.in_memory())
+
+
+def test_memory_that_bytes_are_still_to_come_for_stays(tmp_path: Path) -> None:
+    shards = four_shards()
+    with arriving(write(tmp_path / "model", shards), part_bytes=MIB // 2, read_once=True) as memory:
+        for number in range(0, 8, 2):
+            memory.bring(number)
+        arrivals = Arrivals(memory.path)
+        loaded = LoadedShards(arrivals, here=True)
+        names = [name for name, _ in arriving_tensors(arrivals, shards, lambda name: name.endswith("b"), loaded)]
+        assert len(names) == 4
+        loaded.give_back()
+        assert all(memory.in_memory()), "the fetcher still writes there"
+
+
 def resident(kind: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
@@ -199,3 +279,38 @@ def test_as_vllms_own_loader_finds_it(tmp_path: Path, monkeypatch: pytest.Monkey
         source = loader.Source(str(folder), None, is_unused_weight=first.__contains__)
         loader.local_expert_ids = None
         assert {name for name, _ in loader._get_weights_iterator(source)}.isdisjoint(first)
+        assert all(memory.in_memory())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("secondary", [False, True])
+def test_vllms_loading_of_a_model_gives_the_memory_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secondary: bool
+) -> None:
+    from types import SimpleNamespace
+
+    from vllm.config.load import LoadConfig
+    from vllm.model_executor.model_loader import get_model_loader
+
+    from wellhead_runtime.overlap.plugin import register
+
+    shards = four_shards()
+    folder = write(tmp_path / "model", shards)
+    with arriving(folder, part_bytes=MIB, read_once=True) as memory:
+        memory.bring_all()
+        monkeypatch.setenv(VARIABLE, str(memory.path))
+        register()
+        loader: Any = get_model_loader(LoadConfig(load_format="wellhead"))
+        # Neither is what this is about, and both want an engine's whole configuration.
+        monkeypatch.setattr(loader, "_init_ep_weight_filter", lambda _: None)
+        monkeypatch.setattr(loader, "_init_mm_encoder_only_weight_filter", lambda *_: None)
+        again = loader.Source(str(folder), None, prefix="again.")
+        names: list[str] = []
+        model = SimpleNamespace(
+            load_weights=lambda weights: names.extend(name for name, _ in weights),
+            secondary_weights=(again,) if secondary else (),
+        )
+        config = SimpleNamespace(quantization=None, model=str(folder), model_weights="", revision=None)
+        loader.load_weights(model, config)
+        assert len(names) == (16 if secondary else 8)
+        assert bool(sum(memory.in_memory())) == secondary

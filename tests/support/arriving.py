@@ -22,12 +22,12 @@ class Arriving:
         path: where its readers find it.
     """
 
-    def __init__(self, folder: Path, part_bytes: int, patience: float) -> None:
+    def __init__(self, folder: Path, part_bytes: int, patience: float, *, read_once: bool) -> None:
         shards = sorted(folder.glob("*.safetensors"), key=lambda path: natural_order(path.name))
         self._content = {path.name: path.read_bytes() for path in shards}
         files = [self._file(name, content) for name, content in self._content.items()]
         self._descriptor = os.memfd_create("page")
-        ControlPage.write(self._descriptor, str(folder), files, patience, part_bytes)
+        ControlPage.write(self._descriptor, str(folder), files, patience, part_bytes, read_once=read_once)
         self.page = ControlPage(self._descriptor, write=True)
         self.path = Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")
         self._held: int | None = hold(self._descriptor)
@@ -45,6 +45,10 @@ class Arriving:
         for number in range(len(self.page.parts)):
             self.bring(number)
         self.page.complete()
+
+    def in_memory(self) -> list[int]:
+        """Bytes of each shard that memory is used for."""
+        return [os.fstat(file.descriptor).st_blocks * 512 for file in self.page.files]
 
     def die(self) -> None:
         """What the kernel does when the fetcher is gone."""
@@ -75,9 +79,11 @@ class Arriving:
 
 
 @contextmanager
-def arriving(folder: Path, *, part_bytes: int = 1000, patience: float = 5.0) -> Iterator[Arriving]:
+def arriving(
+    folder: Path, *, part_bytes: int = 1000, patience: float = 5.0, read_once: bool = False
+) -> Iterator[Arriving]:
     """Make the memory of a folder's shards; it is given up when the block ends."""
-    memory = Arriving(folder, part_bytes, patience)
+    memory = Arriving(folder, part_bytes, patience, read_once=read_once)
     try:
         yield memory
     finally:

@@ -54,6 +54,14 @@ def test_the_file_table_and_its_parts(reader: ControlPage) -> None:
     assert reader.file("model-3.safetensors") is None
 
 
+@pytest.mark.parametrize("read_once", [False, True])
+def test_whether_the_shards_are_read_once(read_once: bool) -> None:
+    memory = os.memfd_create("page")
+    ControlPage.write(memory, "/mnt/models", FILES, 90.0, read_once=read_once)
+    assert ControlPage(memory).read_once is read_once
+    os.close(memory)
+
+
 def test_a_new_page_says_that_nothing_has_come(reader: ControlPage) -> None:
     assert reader.state is State.RUNNING
     assert not reader.given_up
@@ -118,7 +126,7 @@ def test_memory_that_is_given_up(page: ControlPage, reader: ControlPage) -> None
     assert reader.state is State.RUNNING, "another writer's field"
 
 
-@pytest.mark.parametrize(("offset", "content"), [(0, b"WELLDONE"), (8, b"\x03\0\0\0")])
+@pytest.mark.parametrize(("offset", "content"), [(0, b"WELLDONE"), (8, b"\x02\0\0\0")])
 def test_a_page_of_another_kind_or_version(descriptor: int, offset: int, content: bytes) -> None:
     os.pwrite(descriptor, content, offset)
     with pytest.raises(ForeignPage):

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.builders import CPU, CUDA, GIB, WEIGHTS, make_plan
 from wellhead_runtime.arguments import parse_arguments
 from wellhead_runtime.machine import Machine
-from wellhead_runtime.overlap.memory import memory_needed
+from wellhead_runtime.overlap.memory import memory_needed, read_once
 from wellhead_runtime.overlap.obstacles import obstacles
 from wellhead_storage.plan import Plan
 
@@ -20,6 +20,29 @@ def found(
     *argv: str, plan: Plan | None = None, machine: Machine = CUDA, environment: dict[str, str] | None = None
 ) -> list[str]:
     return obstacles(plan or make_plan(), parse_arguments(["/mnt/models", *argv]), machine, environment or {})
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["-tp", "1"], ["--served-model-name", "spec"], ["--tensor-parallel-size=1", "--data-parallel-size=1"]]
+)
+def test_one_rank_reads_the_shards_once(argv: list[str]) -> None:
+    assert read_once(parse_arguments(["/mnt/models", *argv]))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["-tp", "2"],
+        ["--data_parallel_size=2"],
+        ["--speculative-config", '{"method": "mtp", "num_speculative_tokens": 1}'],
+        ["--speculative_config.method=mtp"],
+        ["-sc", "{}"],
+        ["--spec-method", "mtp"],
+        ["--config", "vllm.yaml"],
+    ],
+)
+def test_several_ranks_or_passes_read_them_more_often(argv: list[str]) -> None:
+    assert not read_once(parse_arguments(["/mnt/models", *argv]))
 
 
 def sized(gib: int) -> Plan:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from wellhead_storage.control_page import ControlPage, ForeignPage, State, is_held
+from wellhead_storage.control_page import ArrivingFile, ControlPage, ForeignPage, State, is_held
 from wellhead_storage.safetensors_header import LENGTH_BYTES, Header, parse_header
 
 VARIABLE = "WELLHEAD_ARRIVALS"
 """Names the control page for the engine's processes: `/proc/<pid>/fd/<descriptor>` of `wellhead serve`."""
 
+_SECOND_LOAD = (
+    "The weights' shared memory was given back once they were loaded, so they cannot be loaded a second time. "
+    "Restart the pod, or set wellhead.dev/loader: runai_streamer, which can."
+)
 _POLL = 0.002  # seconds; a hundredth of what a tensor takes on a fast link
 _LOOK_AFTER = 0.2  # seconds between looks at the fetcher's life
 
@@ -62,17 +66,35 @@ class Arrivals:
         found = self._page.file(name)
         if found is None:
             raise ArrivalError(f"{name} is not among the weights of the load plan for {self._page.folder}.")
-        try:
-            descriptor = os.open(self._path.parent / str(found.descriptor), os.O_RDONLY)
-        except OSError as error:
-            self._refuse_second_load()
-            raise ArrivalError(f"The shared memory of {name} cannot be opened: {error.strerror}.") from error
-        try:
-            # Only now is it sure: memory is marked as given up before its descriptor is closed, and taken by another.
-            self._refuse_second_load()
+        with self._opened(name, found, os.O_RDONLY) as descriptor:
+            if not os.fstat(descriptor).st_size:
+                raise ArrivalError(_SECOND_LOAD)
             yield Path(f"/proc/self/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
+
+    @property
+    def read_once(self) -> bool:
+        """Whether a shard's memory may be given back once it is loaded."""
+        return self._page.read_once
+
+    def give_back(self, name: str, mapped: Collection[int]) -> bool:
+        """Free a shard's memory, unless bytes of it are still to come, or a tensor of it lives.
+
+        From then on the shard is empty, and who asks for it gets the sentence for a second load.
+
+        Args:
+            name: of a shard that this process has read.
+            mapped: inodes of the memory that is mapped here.
+        """
+        found = self._page.file(name)
+        if found is None or not self._page.covers(name, found.begin, found.size):
+            return False
+        with suppress(OSError, ArrivalError), self._opened(name, found, os.O_RDWR) as descriptor:
+            about = os.fstat(descriptor)
+            if about.st_ino in mapped or about.st_size != found.size:
+                return False
+            os.ftruncate(descriptor, 0)
+            return True
+        return False
 
     def header(self, name: str) -> Header:
         """A shard's header, which was there from the start.
@@ -112,12 +134,23 @@ class Arrivals:
                 )
         self.waited += self._clock() - began
 
+    @contextmanager
+    def _opened(self, name: str, file: ArrivingFile, flags: int) -> Iterator[int]:
+        try:
+            descriptor = os.open(self._path.parent / str(file.descriptor), flags)
+        except OSError as error:
+            self._refuse_second_load()
+            raise ArrivalError(f"The shared memory of {name} cannot be opened: {error.strerror}.") from error
+        try:
+            # Only now is it sure: memory is marked as given up before its descriptor is closed, and taken by another.
+            self._refuse_second_load()
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
     def _refuse_second_load(self) -> None:
         if self._page.given_up:
-            raise ArrivalError(
-                "The weights' shared memory was given back when the engine was ready, so they cannot be loaded a "
-                "second time. Restart the pod, or set wellhead.dev/loader: runai_streamer, which can."
-            )
+            raise ArrivalError(_SECOND_LOAD)
 
     def _look_after_the_fetcher(self) -> None:
         held = is_held(self._descriptor)

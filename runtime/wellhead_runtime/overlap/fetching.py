@@ -44,13 +44,21 @@ class Fetching:
         credentials: for the store.
         settings: time-outs.
         environment: the fetcher's.
+        read_once: whether the engine may give back the memory of a shard that it has loaded.
 
     Raises:
         InvalidConfiguration: the system refuses the memory, or the folder lacks a header.
     """
 
     def __init__(
-        self, plan: Plan, folder: Path, credentials: Credentials, settings: Settings, environment: Mapping[str, str]
+        self,
+        plan: Plan,
+        folder: Path,
+        credentials: Credentials,
+        settings: Settings,
+        environment: Mapping[str, str],
+        *,
+        read_once: bool = False,
     ) -> None:
         self._giving_up = threading.Lock()
         self._stopped = False
@@ -58,7 +66,7 @@ class Fetching:
         try:
             files = [self._file(folder, plan, number) for number in range(len(plan.weights.files))]
             self._descriptor = os.memfd_create("wellhead-arrivals")
-            ControlPage.write(self._descriptor, str(folder), files, _patience(settings))
+            ControlPage.write(self._descriptor, str(folder), files, _patience(settings), read_once=read_once)
             self._page = ControlPage(self._descriptor, write=True)
             self._child = self._start(plan, credentials, environment)
         except OSError as error:

@@ -12,6 +12,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import torch
+from torch import nn
+from vllm.config import ModelConfig
 from vllm.config.load import LoadConfig
 from vllm.logger import init_logger
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
@@ -19,6 +21,7 @@ from vllm.model_executor.model_loader.ep_weight_filter import should_skip_weight
 from vllm.model_executor.model_loader.weight_utils import filter_mm_encoder_only_safetensors_files
 
 from wellhead_runtime.overlap.arrivals import VARIABLE, Arrivals
+from wellhead_runtime.overlap.loaded import LoadedShards
 from wellhead_runtime.overlap.tensors import arriving_tensors
 
 logger = init_logger("vllm.wellhead")  # vLLM shows loggers below its own name only
@@ -35,6 +38,19 @@ class OverlapLoader(DefaultModelLoader):  # type: ignore[misc]  # vLLM is not th
         own = copy.copy(load_config)
         own.load_format = "auto"
         super().__init__(own)
+        self._reads_once = False
+        self._loaded: LoadedShards | None = None
+
+    def load_weights(self, model: nn.Module, model_config: ModelConfig) -> None:
+        """Load, and let go what the model has not kept."""
+        # Secondary weights may be other tensors of the same shards.
+        self._reads_once = not getattr(model, "secondary_weights", ())
+        try:
+            super().load_weights(model, model_config)
+            if self._loaded:
+                self._loaded.give_back()
+        finally:
+            self._reads_once, self._loaded = False, None
 
     def _get_weights_iterator(
         self, source: DefaultModelLoader.Source
@@ -58,13 +74,14 @@ class OverlapLoader(DefaultModelLoader):  # type: ignore[misc]  # vLLM is not th
             names = wanted or names
         if not self.counter_before_loading_weights:  # type: ignore[has-type]
             self.counter_before_loading_weights = time.perf_counter()
-        return self._weights(arrivals, names, source.prefix)
+        self._loaded = LoadedShards(arrivals, here=self._reads_once)
+        return self._weights(arrivals, names, source.prefix, self._loaded)
 
     def _weights(
-        self, arrivals: Arrivals, names: list[str], prefix: str
+        self, arrivals: Arrivals, names: list[str], prefix: str, loaded: LoadedShards
     ) -> Generator[tuple[str, torch.Tensor], None, None]:
         began, count = time.perf_counter(), 0
-        for name, tensor in arriving_tensors(arrivals, names, self._not_of_this_rank):
+        for name, tensor in arriving_tensors(arrivals, names, self._not_of_this_rank, loaded):
             count += tensor.nbytes
             yield prefix + name, tensor
         logger.info(

@@ -1,7 +1,7 @@
-"""How much memory a container needs where the weights arrive in shared memory. Pure.
+"""How much memory a container needs where the weights arrive in shared memory, and when it may go. Pure.
 
-The shards stay in memory until the engine is ready, and cannot be reclaimed: to the kernel they are `shmem` of the
-container. On an accelerator they are the only copy in the container's memory; a CPU engine has its parameters beside.
+The shards cannot be reclaimed: to the kernel they are `shmem` of the container. On an accelerator they are the only
+copy in the container's memory; a CPU engine has its parameters beside.
 """
 
 from __future__ import annotations
@@ -17,19 +17,35 @@ _GIB = 2**30
 # further rank 0.6 (measured without a limit). Of CUDA builds it is an estimate, with room for each rank's context.
 _PROCESSES = {"cpu": 3 * _GIB, "cuda": 3 * _GIB}
 _EACH_RANK = {"cpu": _GIB, "cuda": 2 * _GIB}
+# Of vLLM 0.32's `engine/arg_utils.py`: --speculative-config (-sc), --spec-model and the like.
+_SECOND_READERS = ("--spec", "-sc", "--config")
 _CACHE_VARIABLE, _CACHE_OPTION = "VLLM_CPU_KVCACHE_SPACE", "--kv-cache-memory-bytes"
 
 
 def memory_needed(
     weights: Weights, machine: Machine, arguments: EngineArguments, environment: Mapping[str, str]
 ) -> int:
-    """Bytes that the container needs at the worst moment, shortly before the engine is ready."""
+    """Bytes that the container needs at the worst moment.
+
+    Shards that are read once go while the engine loads, but not where a model keeps its tensors until all are there
+    (`list(weights)`, in eight of vLLM's model files), so they count like the others.
+    """
     replicas = arguments.replicas
     more = arguments.tensor_parallel * replicas - 1
     needed = weights.total_bytes + _PROCESSES[machine.engine] + more * _EACH_RANK[machine.engine]
     if machine.engine == "cpu":
         needed += replicas * (weights.total_bytes + (cache_bytes(arguments, environment) or 0))
     return needed
+
+
+def read_once(arguments: EngineArguments) -> bool:
+    """Whether exactly one process will read the shards, and each of them once, so that they need not stay after that.
+
+    Not with several ranks, which read at their own pace, nor with speculative decoding, whose draft model may lie in
+    the same shards (`config/speculative.py`), nor where a file may say any of that.
+    """
+    ranks = arguments.tensor_parallel * arguments.replicas
+    return ranks == 1 and not any(token.startswith(_SECOND_READERS) for token in arguments.rest)
 
 
 def cache_bytes(arguments: EngineArguments, environment: Mapping[str, str]) -> int | None:

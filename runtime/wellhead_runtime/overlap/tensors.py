@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from wellhead_runtime.overlap.arrivals import Arrivals
+from wellhead_runtime.overlap.loaded import LoadedShards
 from wellhead_storage.inventory import natural_order
 from wellhead_storage.safetensors_header import LENGTH_BYTES
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def arriving_tensors(
-    arrivals: Arrivals, names: Iterable[str], skip: Callable[[str], bool]
+    arrivals: Arrivals, names: Iterable[str], skip: Callable[[str], bool], loaded: LoadedShards | None = None
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor of the shards: file after file in natural order, in each as they lie there.
 
@@ -28,6 +29,7 @@ def arriving_tensors(
         arrivals: of the folder.
         names: of its shards.
         skip: whether a tensor is not wanted; then it is not waited for.
+        loaded: gives back the memory of shards that have been read to their end.
 
     Raises:
         ArrivalError: bytes will not come.
@@ -43,3 +45,8 @@ def arriving_tensors(
                     continue
                 arrivals.wait(name, data + place.begin, data + place.begin + place.size)
                 yield tensor, shard.get_tensor(tensor)
+                # Not sooner: whoever takes the tensors may hold one until there is another.
+                if loaded:
+                    loaded.give_back()
+        if loaded:
+            loaded.add(name)
