@@ -27,7 +27,7 @@ from bench.cold_start_run import Start, memory
 from bench.cold_start_ways import WAYS
 from bench.download import rate
 from bench.download_figures import order
-from bench.download_run import await_quiet, busy
+from bench.download_run import await_quiet
 from bench.model_infos import model_infos
 from bench.netns import Link, NetworkError, linked_namespaces
 from bench.page_cache import fill
@@ -105,7 +105,6 @@ def _start(way: str, options: argparse.Namespace, server: StaticS3, link: Link, 
     environment = {"PATH": os.environ.get("PATH", os.defpath), **server.environment}
     command = link.in_client(sys.executable, "-m", "bench.cold_start_run", way, f"s3://{BUCKET}/{FOLDER}")
     server.new_requests()
-    before = busy()
     try:
         ended = subprocess.run(
             [*command, str(local), str(model_infos()), str(folder)],
@@ -120,15 +119,14 @@ def _start(way: str, options: argparse.Namespace, server: StaticS3, link: Link, 
         start = Start(**json.loads(ended.stdout))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    other = max(0.0, busy() - before - start.cpu) / start.total
     requests = server.new_requests()
     last = max((each.arrived + each.took for each in requests), default=start.began) - start.began
-    _note(f"{way}: {start.total:.1f} s, other load {other:.2f} cores")
-    return Measured(start, last, sum(each.size for each in requests), len(requests), other)
+    _note(f"{way}: {start.total:.1f} s, other load {start.other:.2f} cores")
+    return Measured(start, last, sum(each.size for each in requests), len(requests))
 
 
 def _flat(run: Measured) -> dict[str, object]:
-    return {**dataclasses.asdict(run.start), "last_byte": run.last_byte, "served": run.served, "other": run.other}
+    return {**dataclasses.asdict(run.start), "last_byte": run.last_byte, "served": run.served}
 
 
 def _note(text: str) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from bench import processes
 from bench.cgroup import Cgroup, entered
 from bench.cold_start_ways import STOCK, WAYS, Way
+from bench.download_run import busy
 from bench.pod import SERVED_NAME, Pod, PodError
 from wellhead_runtime.faststart.phases import PhaseClock
 
@@ -48,6 +49,7 @@ class Start:
         fetcher_resident: most bytes of the fetcher besides the shared ones.
         fetcher_cpu: its CPU seconds.
         cpu: CPU seconds of everything.
+        other: cores that were busy with something else, the server among it.
     """
 
     began: float
@@ -60,6 +62,7 @@ class Start:
     fetcher_resident: int
     fetcher_cpu: float
     cpu: float
+    other: float
 
 
 class Watch:
@@ -104,18 +107,24 @@ def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path, group: C
     """
     pod = Pod(folder, os.environ.get("PATH", os.defpath))
     watch = Watch(group)
-    began, since = time.time(), time.monotonic()
+    began, since, before = time.time(), time.monotonic(), busy()
     prepared = _initialize(way, pod, uri, local)
     clock = PhaseClock(time.monotonic())
     program = {"program": STOCK} if way.stock else {}
-    settings = {**way.settings, "WELLHEAD_MODEL_INFOS": str(infos if way.fast else folder / "none")}
+    settings = {
+        **way.settings,
+        "WELLHEAD_MODEL_INFOS": str(infos if way.fast else folder / "none"),
+        "TORCHINDUCTOR_CACHE_DIR": str(folder.parent / "inductor"),
+    }
     with pod.serve(clock, ARGUMENTS, settings, **program) as server:
         server.await_ready(READY_SECONDS, pause=0.02)
         _ask(server.url)
         total = time.monotonic() - since
         watch.stop()
+        others = busy() - before
         cpu = sum(_cpu(pid) for pid in processes.tree(os.getpid()))
-        # Not timed: vLLM compiles something for the first request with log-probabilities, eleven seconds on two cores.
+        # Not timed: vLLM compiles something for the first request with log-probabilities, eleven seconds on two cores
+        # (and only for that, so what is compiled is kept for the next start).
         answer = _ask(server.url, logprobs=1)
     return Start(
         began=began,
@@ -128,6 +137,7 @@ def measure(way: Way, uri: str, local: Path, infos: Path, folder: Path, group: C
         fetcher_resident=watch.fetcher_resident,
         fetcher_cpu=watch.fetcher_cpu,
         cpu=cpu,
+        other=max(0.0, others - cpu) / total,
     )
 
 
